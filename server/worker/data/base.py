@@ -1,0 +1,140 @@
+"""What a corpus is, and how one is had: from the first of its sources that works.
+
+A **document** is a stretch of text with a key that stays the same everywhere: a source file, a chapter.
+A **corpus** is a declaration: a name, a licence, where the text comes from, and an ordered list of sources.
+A **source** is one way to the documents; trying it either gives all of them or raises `SourceError`.
+The **held-out** part is chosen document by document from a hash of the key, so it is the same on every
+machine and stays the same when other documents come or go.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from sm3.remote.recipe_specs import CorpusName
+
+HELD_OUT_SHARE = 0.05
+"""Share of the documents kept for validation."""
+
+Report: TypeAlias = Callable[[str], None]
+"""Takes one line on what is happening now, for people who wait."""
+
+
+class SourceError(Exception):
+    """One source of a corpus could not be read; the message says why."""
+
+
+class DataUnavailableError(Exception):
+    """No source of a corpus could be read; the message names each one tried and why it failed."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A stretch of text with a key that is unique in its corpus and the same on every machine."""
+
+    key: str
+    text: str
+
+    @property
+    def held_out(self) -> bool:
+        """Whether this document is kept for validation."""
+        digest = hashlib.sha256(self.key.encode()).digest()
+        return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
+
+
+class Source(Protocol):
+    """One way to a corpus. A member of `Corpus.sources`."""
+
+    @property
+    def described(self) -> str:
+        """Name the source in a few words, for errors and provenance."""
+
+    def read(self, *, report: Report) -> Sequence[Document]:
+        """Return every document in a fixed order, or raise `SourceError`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The declaration of a text.
+
+    Attributes:
+        name: what a spec calls it.
+        title: what people call it.
+        licence: the terms it may be used under.
+        provenance: where the text comes from, a sentence.
+        sources: ways to it, the best first.
+        sha256: `digest` of the documents where the text is fixed; None where it differs by machine. A fixed
+            text is kept in the cache after the first read, and checked on every read, whatever its source.
+    """
+
+    name: CorpusName
+    title: str
+    licence: str
+    provenance: str
+    sources: tuple[Source, ...]
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class LoadedCorpus:
+    """The documents of a corpus as one machine has them.
+
+    Attributes:
+        corpus: the declaration.
+        documents: all of them, held-out ones included, in a fixed order.
+        source: which source they came from, in words.
+        sha256: `digest` of the documents.
+    """
+
+    corpus: Corpus
+    documents: Sequence[Document]
+    source: str
+    sha256: str
+
+
+def digest(documents: Sequence[Document]) -> str:
+    """Return the SHA-256 of keys and texts in order, each after its length so that none can run together."""
+    total = hashlib.sha256()
+    for document in documents:
+        for part in (document.key, document.text):
+            data = part.encode("utf-8", "surrogatepass")
+            total.update(len(data).to_bytes(8, "big"))
+            total.update(data)
+    return total.hexdigest()
+
+
+def load_corpus(corpus: Corpus, *, cache_dir: Path, report: Report) -> LoadedCorpus:
+    """Read a corpus from the first of its sources that works.
+
+    Args:
+        corpus: the declaration.
+        cache_dir: where a fixed text is kept after the first read.
+        report: told of downloads.
+
+    Returns:
+        The documents and where they came from.
+
+    Raises:
+        DataUnavailableError: no source worked.
+    """
+    from server.worker.data.sources import DocumentCache  # here, because the sources import this module
+
+    kept = cache_dir / "corpora" / f"{corpus.name.value}-{corpus.sha256}.jsonl"
+    cache = DocumentCache(kept) if corpus.sha256 else None
+    failures: list[str] = []
+    for source in (cache, *corpus.sources) if cache else corpus.sources:
+        try:
+            documents = source.read(report=report)
+            sha256 = digest(documents)
+            if corpus.sha256 not in {None, sha256}:
+                raise SourceError(f"the text has SHA-256 {sha256}, expected {corpus.sha256}")
+        except SourceError as error:
+            failures.append(f"{source.described}: {error}")
+            continue
+        if cache and source is not cache:
+            cache.write(documents)
+        return LoadedCorpus(corpus, documents, source.described, sha256)
+    tried = "; ".join(failures)
+    raise DataUnavailableError(f"corpus {corpus.name.value!r} could not be read from any source: {tried}")
