@@ -1,0 +1,1 @@
+"""Speaking with the service: messages, frames, client, spool, tracker. Nothing here loads torch."""
