@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, TypeAdapter
 
+from sm3.covers.blocks import Blocks
+from sm3.covers.explicit import Explicit
+from sm3.covers.reshaped import Reshaped
 from sm3.covers.singletons import Singletons
 from sm3.covers.slices import Slices
+from sm3.covers.union import Union
+from sm3.covers.whole import Whole
 from sm3.remote.cover_specs import CoverSpec
 
 if TYPE_CHECKING:
@@ -28,7 +33,9 @@ class Family(Protocol):
         """The cover a spec describes."""
 
 
-FAMILIES: dict[str, Any] = {family.kind: family for family in (Slices, Singletons)}
+FAMILIES: dict[str, Any] = {
+    family.kind: family for family in (Slices, Singletons, Whole, Blocks, Reshaped, Union, Explicit)
+}
 
 _SPECS: TypeAdapter[CoverSpec] = TypeAdapter(CoverSpec)
 

@@ -9,8 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from sm3.covers import FAMILIES, CoverPolicy, Singletons, Slices, from_spec
+from sm3.covers import (
+    FAMILIES,
+    Blocks,
+    CoverPolicy,
+    Explicit,
+    Reshaped,
+    Singletons,
+    Slices,
+    Union,
+    Whole,
+    from_spec,
+)
 from sm3.remote.cover_specs import CoverSpec
+from sm3.update import Variant, sm3_i, sm3_ii
 
 SHAPES = [(), (0,), (0, 3), (3, 0), (1,), (5,), (1, 6), (6, 1), (3, 4), (2, 3, 4), (2, 1, 3, 2, 2)]
 # For each family: arguments, and whether they suit a shape.
@@ -21,6 +33,27 @@ EXAMPLES = {
         ({"dims": [-1, 0]}, lambda s: len(s) > 1),
     ],
     "singletons": [({}, lambda s: True)],
+    "whole": [({}, lambda s: True)],
+    "blocks": [
+        ({"tile": 1}, lambda s: True),
+        ({"tile": 2}, lambda s: True),
+        ({"tile": 64}, lambda s: True),
+        ({"tile": [2, 3]}, lambda s: len(s) == 2),
+    ],
+    "reshaped": [
+        ({"view": "square", "inner": {"kind": "slices"}}, lambda s: True),
+        ({"view": [-1, 2], "inner": {"kind": "slices"}}, lambda s: prod(s) % 2 == 0),
+        ({"view": [], "inner": {"kind": "whole"}}, lambda s: prod(s) == 1),
+    ],
+    "union": [
+        ({"members": [{"kind": "slices"}, {"kind": "blocks", "tile": 2}]}, lambda s: True),
+        ({"members": [{"kind": "whole"}, {"kind": "singletons"}, {"kind": "whole"}]}, lambda s: True),
+    ],
+    "explicit": [
+        ({"shape": [3, 4], "sets": [[*range(7)], [5, 6, 7, 11], [8, 9, 10], []]}, lambda s: s == (3, 4)),
+        ({"shape": [], "sets": [[0], [0]]}, lambda s: s == ()),
+        ({"shape": [0, 3], "sets": []}, lambda s: s == (0, 3)),
+    ],
 }
 CASES = [
     pytest.param({"kind": kind, **arguments}, shape, id=f"{kind}{arguments or ''}-{shape}")
@@ -113,6 +146,64 @@ def test_singletons_are_adagrad(shape, seed):
     assert torch.equal(mu, gamma)
 
 
+FINER = [
+    (Singletons(), Slices()),
+    (Singletons(), Blocks(2)),
+    (Blocks(2), Blocks(4)),
+    (Blocks(4), Whole()),
+    (Slices(), Slices(dims=(0,))),
+    (Slices(dims=(-1,)), Whole()),
+    (Union(Slices(), Blocks(2)), Slices()),
+    (Union(Slices(), Blocks(2)), Blocks(2)),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pair=st.sampled_from(FINER),
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple),
+    seed=st.integers(0, 2**31),
+    variant=st.sampled_from(Variant),
+)
+def test_a_finer_cover_is_never_looser(pair, shape, seed, variant):
+    generator = torch.Generator().manual_seed(seed)
+    step = sm3_ii if variant is Variant.II else sm3_i
+    finer, coarser = (cover.init(shape) for cover in pair)
+    for _ in range(5):
+        g = torch.randn(shape, generator=generator)
+        nu_finer, finer = step(pair[0], finer, g)
+        nu_coarser, coarser = step(pair[1], coarser, g)
+        assert (nu_finer <= nu_coarser * (1 + 1e-6)).all()  # float32 sums in different orders
+
+
+@settings(max_examples=20, deadline=None)
+@given(shape=st.lists(st.integers(1, 4), max_size=4).map(tuple), seed=st.integers(0, 2**31))
+def test_whole_is_one_shared_accumulator(shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    (mu,), shared = Whole().init(shape), torch.zeros(())
+    for _ in range(4):
+        g = torch.randn(shape, generator=generator)
+        nu, (mu,) = sm3_ii(Whole(), (mu,), g)
+        assert torch.equal(nu, shared + g * g)
+        shared = shared + (g * g).amax()
+    assert torch.equal(mu, shared)
+
+
+def test_a_square_view_of_a_vector_takes_twice_the_root_of_its_size():
+    assert Reshaped("square", Slices()).num_accumulators((10_000,)) == 200
+
+
+def test_a_union_with_blocks_mends_the_polluted_crossing():
+    spikes, one = torch.zeros(4, 4), torch.zeros(4, 4)
+    spikes[0, 3] = spikes[3, 0] = 10.0
+    one[0, 0] = 1.0
+    crossing = {}
+    for cover in (Slices(), Union(Slices(), Blocks(2))):
+        _, mu = sm3_ii(cover, cover.init((4, 4)), spikes)
+        crossing[cover.kind] = sm3_ii(cover, mu, one)[0][0, 0].item()
+    assert crossing == {"slices": 101, "union": 1}
+
+
 # Policies and errors
 
 
@@ -137,6 +228,21 @@ def test_the_first_matching_rule_wins():
             r"slices along dim 2 of a tensor of shape \(3, 4\): allowed are -2..1",
         ),
         (lambda: Slices(dims=(0, -2)).init((3, 4)), "twice"),
+        (lambda: Blocks(0), "tile=0 leave index 0 uncovered"),
+        (lambda: Blocks((2, 2)).init((3,)), r"tensors of rank 2, not of shape \(3,\)"),
+        (lambda: Reshaped((-1, -1), Whole()), "at most one -1"),
+        (
+            lambda: Reshaped((5, -1), Whole()).init((3, 4)),
+            r"shape \(3, 4\) \(12 entries\) cannot be viewed as",
+        ),
+        (lambda: Union(Whole()), "at least two"),
+        (
+            lambda: Explicit([[0, 1], [3]], (2, 2)),
+            r"leave index 2 uncovered, which is \(1, 0\) in shape \(2, 2\)",
+        ),
+        (lambda: Explicit([[0, 4]], (2, 2)), r"set 0 holds 4; allowed are 0\.\.3"),
+        (lambda: Explicit([[0, 0], [1]], (2,)), "set 0 holds an index twice"),
+        (lambda: Explicit([[0, 1]], (2,)).init((3,)), r"shape \(2,\) cannot cover a tensor of shape \(3,\)"),
     ],
 )
 def test_what_cannot_be_covered_says_why(make, message):
