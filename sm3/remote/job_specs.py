@@ -1,0 +1,124 @@
+"""What a job is asked to be: the body of ``POST /v1/jobs``. No torch.
+
+Every field but ``recipe`` has a sensible default; anything not listed is refused (``extra="forbid"``), so that
+a misspelt field is an error and no code, path or URL comes in by REST.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from sm3.remote.cover_specs import CoverRule, CoverSpec, SlicesSpec
+from sm3.remote.recipe_specs import RecipeSpec
+
+
+class Spec(BaseModel):
+    """Base of everything a client may send: frozen, nothing unknown accepted, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Sm3Spec(Spec):
+    """SM3-II (arXiv 1901.11150, Algorithm SM3-II).
+
+    ``rules`` are tried in order on each parameter's name; ``cover`` serves the rest. Parameters of rank 0 and
+    1 keep one number an entry unless a rule says otherwise.
+    """
+
+    name: Literal["sm3"] = "sm3"
+    lr: float = Field(0.1, gt=0, le=1000, description="learning rate after warm-up")
+    momentum: float = Field(0.9, ge=0, lt=1, description="0 keeps no momentum buffer at all")
+    cover: CoverSpec = Field(default_factory=SlicesSpec)
+    rules: tuple[CoverRule, ...] = Field((), max_length=64)
+
+
+class AdamWSpec(Spec):
+    """AdamW as torch has it: the baseline a job can be compared with. Keeps two numbers a parameter."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0, le=1000)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0, le=10)
+
+
+OptimizerSpec = Annotated[Sm3Spec | AdamWSpec, Field(discriminator="name")]
+
+
+class ScheduleSpec(Spec):
+    """Learning rate over the run: rises as ``(t/T0)^power`` over the first ``warmup`` share of the steps,
+    stays, and falls linearly to 0 over the last ``cooldown`` share.
+
+    SM3's accumulators only grow, so its step shrinks by itself; short runs want a long warm-up.
+    """  # noqa: D205
+
+    warmup: float = Field(0.5, ge=0, le=1, description="share of the steps, 0 to 1")
+    power: float = Field(1.0, gt=0, le=10)
+    cooldown: float = Field(0.0, ge=0, le=1, description="share of the steps, 0 to 1")
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Self:
+        if self.warmup + self.cooldown > 1:
+            raise ValueError(
+                f"warmup {self.warmup} and cooldown {self.cooldown} must not add up to more than 1: lower one"
+            )
+        return self
+
+
+class ProbeName(StrEnum):
+    """Statistics that a job can record besides loss, learning rate and timing."""
+
+    ACCUMULATORS = "accumulators"
+    RATES = "rates"
+    ACTIVATION = "activation"
+
+
+class RecordSpec(Spec):
+    """What is recorded, and how often a frame is made."""
+
+    every: int = Field(10, ge=1, le=1_000_000, description="steps from frame to frame")
+    probes: tuple[ProbeName, ...] = Field(tuple(ProbeName), max_length=len(ProbeName))
+
+
+class ValidationSpec(Spec):
+    """How often the held-out text is evaluated; the last step always is."""
+
+    every: int = Field(250, ge=1, le=1_000_000, description="steps from validation to validation")
+
+
+class Device(StrEnum):
+    """Where to train; ``auto`` is CUDA where there is one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward; ``bf16`` uses autocast, parameters stay fp32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class JobSpec(Spec):
+    """A training job."""
+
+    recipe: RecipeSpec
+    optimizer: OptimizerSpec = Field(default_factory=Sm3Spec)
+    schedule: ScheduleSpec = Field(default_factory=ScheduleSpec)
+    steps: int = Field(3000, ge=1, le=100_000_000)
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Device = Device.AUTO
+    precision: Precision = Precision.FP32
+    record: RecordSpec = Field(default_factory=RecordSpec)
+    validation: ValidationSpec = Field(default_factory=ValidationSpec)
+    labels: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], Label] = Field(
+        default_factory=dict, max_length=32
+    )

@@ -1,0 +1,36 @@
+"""Where the service is and how to prove who we are: the only place of the library that reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TOKEN_FILE = "token"  # noqa: S105 - a file name
+
+
+def default_data_dir() -> Path:
+    """Returns the folder of the service's store, token and logs for this user."""
+    return user_data_path("sm3-scope")
+
+
+class ClientSettings(BaseSettings):
+    """Settings of everything that speaks with the service, from ``SM3_*`` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="SM3_", extra="ignore")
+
+    url: str = Field("http://127.0.0.1:8000", description="the service's address")
+    token: str = Field("", description="bearer token; empty: read from the token file of the data folder")
+    data_dir: Path = Field(default_factory=default_data_dir, description="the service's data folder")
+    public_url: str = Field("", description="the service's address as a browser sees it; empty: page's host")
+
+    def bearer(self) -> str:
+        """Returns the token given, or the one in the data folder, or '' where neither is there."""
+        if self.token:
+            return self.token
+        try:
+            return (self.data_dir / TOKEN_FILE).read_text(encoding="ascii").strip()
+        except OSError:
+            return ""

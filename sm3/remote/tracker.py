@@ -1,0 +1,141 @@
+"""From a training loop to the spool, and from the spool to the service.
+
+The loop's side (:meth:`Tracker.scalar`, :meth:`Tracker.frame`) only writes to disk; a background thread delivers,
+in order, and forgets a frame when the service has acknowledged it. Training never waits for the network: if the
+service is away, frames wait in the spool; if the spool is full, the newest frame's arrays are dropped and
+counted, its scalars travel with the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import stamina
+
+from sm3.remote.client import Client, ServiceError, Unreachable
+from sm3.remote.frames import Frame, Point, Scalars, encode
+from sm3.remote.spool import Entry, Spool
+from sm3.remote.wire import Manifest
+
+_LOG = logging.getLogger(__name__)
+_MAX_WAITING_POINTS = 1_000_000
+_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 507})
+
+
+class Tracker:
+    """Records one attempt of one job.
+
+    Args:
+        client: speaks with the service; used by the background thread alone.
+        job_id: the job.
+        attempt: which execution of it this is.
+        folder: where frames wait until they are acknowledged.
+        now: Unix time in seconds.
+    """
+
+    def __init__(
+        self, client: Client, job_id: str, *, attempt: int, folder: Path, now: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._attempt = attempt
+        self._spool = Spool(folder)
+        self._now = now
+        self._points: list[Point] = []
+        self._manifest: Manifest | None = None
+        self._changed = threading.Condition()
+        self._closing = False
+        self._given_up: str | None = None
+        self.seq = 0
+        self.frames_dropped = 0
+        self._thread = threading.Thread(target=self._deliver_all, name="sm3-tracker", daemon=True)
+        self._thread.start()
+
+    def manifest(self, manifest: Manifest) -> None:
+        """Tells the service the job's tensors, bytes and provenance, before the next frame."""
+        with self._changed:
+            self._manifest = manifest
+            self._changed.notify_all()
+
+    def scalar(self, series: str, step: int, value: float) -> None:
+        """Adds one scalar point to the next frame."""
+        if len(self._points) < _MAX_WAITING_POINTS:
+            self._points.append(Point(series, step, float(value)))
+
+    def frame(self, step: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Spools a frame of ``arrays`` (``statistic/part/tensor``) and every scalar since the last one.
+
+        Raises:
+            FrameError: an array's name or size is not what a frame may hold.
+        """
+        if self._given_up is not None:
+            return
+        self.scalar("frames_dropped", step, self.frames_dropped)
+        scalars = Scalars.from_points(self._points)
+        blob = encode(Frame(self._job_id, self._attempt, self.seq, step, self._now(), arrays, scalars))
+        try:
+            self._spool.put(self._attempt, self.seq, blob)
+        except OSError as error:
+            self.frames_dropped += 1
+            self._points = [point for point in self._points if point.series != "frames_dropped"]
+            _LOG.warning("frame of step %d dropped: %s", step, error)
+            return
+        self._points.clear()
+        with self._changed:
+            self.seq += 1
+            self._changed.notify_all()
+
+    def close(self, timeout_s: float = 30.0) -> bool:
+        """Waits up to ``timeout_s`` seconds for delivery; False if frames still wait in the spool."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive() and self._given_up is None and not self._spool.pending()
+
+    @property
+    def fenced(self) -> str | None:
+        """Why the service wants nothing more of this attempt; None while it does."""
+        return self._given_up
+
+    def _deliver_all(self) -> None:
+        while self._given_up is None:
+            with self._changed:
+                while not (self._manifest or self._spool.pending()):
+                    if self._closing:
+                        return
+                    self._changed.wait()
+                manifest, self._manifest = self._manifest, None
+            try:
+                if manifest is not None:
+                    self._patiently(self._client.put_manifest, self._job_id, manifest)
+                for entry in self._spool.pending():
+                    self._patiently(self._deliver, entry)
+            except ServiceError as error:
+                self._given_up = str(error)
+                _LOG.warning("the service refuses what this worker records: %s", error)
+
+    def _deliver(self, entry: Entry) -> None:
+        self._client.put_frame(self._job_id, entry.attempt, entry.seq, entry.read())
+        entry.forget()
+
+    def _patiently(self, call: Callable[..., None], *arguments: object) -> None:
+        """Calls until the service takes it; only a refusal that repeating cannot mend is raised."""
+        for attempt in stamina.retry_context(
+            on=_may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
+        ):
+            with attempt:
+                call(*arguments)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed later."""
+    if isinstance(error, ServiceError):
+        return error.problem.status in _RETRYABLE
+    return isinstance(error, Unreachable)

@@ -1,0 +1,275 @@
+"""Every message between worker, service and viewers. No torch.
+
+What a client asks for is in :mod:`sm3.remote.job_specs`; this file holds what is answered and what a worker
+reports. Binary frames are described in :mod:`sm3.remote.frames`.
+
+The live WebSocket (``/v1/jobs/{id}/live?ticket=…``) sends
+
+* text: a :data:`LiveMessage` (``job`` at the start and at every change, ``gap``, ``ping``),
+* binary with ``seq`` in its metadata: a frame,
+* binary without: scalar history (:func:`sm3.remote.frames.encode_scalars`): first the job's own series, later
+  those of a tensor that the viewer asked for with a :class:`Select`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sm3.remote.job_specs import JobSpec, Spec
+
+
+class View(BaseModel):
+    """Base of everything the service answers: frozen; unknown fields from a newer service are ignored."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+
+
+class JobState(StrEnum):
+    """Where a job is in its life; the table of moves is ``server/lifecycle.py``."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more can happen to the job."""
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.CRASHED}
+
+
+class Transition(View):
+    """One change of state, and why it happened."""
+
+    number: int
+    state: JobState
+    at: datetime
+    attempt: int
+    cause: str
+
+
+class Progress(View):
+    """How far a job is, from its newest frame.
+
+    ``loss`` and ``val_loss`` are nats a token; ``eta_s`` is the rest of the run at the newest pace.
+    """
+
+    step: int = 0
+    steps: int
+    loss: float | None = None
+    val_loss: float | None = None
+    tokens_per_s: float | None = None
+    step_s: float | None = None
+    eta_s: float | None = None
+    last_frame_at: datetime | None = None
+    frames: int = 0
+    frames_dropped: int = 0
+
+
+class Memory(View):
+    """Bytes the optimizer holds, measured on its tensors, and what Adam would hold for the same parameters."""
+
+    num_parameters: int
+    parameter_bytes: int
+    accumulator_bytes: int
+    momentum_bytes: int
+    state_bytes: int
+    adam_bytes: int = Field(description="8 bytes a parameter: two fp32 numbers each")
+    adagrad_bytes: int = Field(description="4 bytes a parameter: one fp32 number each")
+
+
+class TensorInfo(View):
+    """One parameter tensor and what the optimizer keeps for it."""
+
+    name: str = Field(min_length=1, max_length=480)
+    shape: tuple[int, ...]
+    dtype: str
+    cover: str = Field(description="the cover in words, such as 'slices' or 'singletons'; '' without covers")
+    parts: tuple[str, ...] = Field(description="parts of its accumulators in a frame, such as dim0, dim1")
+    num_accumulators: int
+    accumulator_bytes: int
+    momentum_bytes: int
+    kernel: str = Field("", description="which path takes this tensor's step")
+
+
+class Manifest(Spec):
+    """What a worker says of itself once, after its first step."""
+
+    attempt: int = Field(ge=0)
+    tensors: tuple[TensorInfo, ...] = Field(max_length=100_000)
+    memory: Memory
+    provenance: dict[str, str] = Field(default_factory=dict, max_length=64)
+    device: str = ""
+    versions: dict[str, str] = Field(default_factory=dict, max_length=16)
+
+
+class WorkerReport(Spec):
+    """A worker's word on its own state or on what it does while starting."""
+
+    attempt: int = Field(ge=0)
+    state: Literal["running", "succeeded", "failed", "cancelled"] | None = None
+    phase: str | None = Field(None, max_length=500)
+    cause: str = Field("", max_length=20_000)
+
+
+class JobView(View):
+    """A job as the service knows it."""
+
+    id: str
+    state: JobState
+    attempt: int
+    cause: str = Field("", description="why it is in this state, in words")
+    phase: str = Field("", description="what the worker does before its first step")
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    spec: JobSpec
+    progress: Progress
+    memory: Memory | None = None
+    provenance: dict[str, str] = Field(default_factory=dict)
+    device: str = ""
+
+
+class JobPage(View):
+    """Jobs, newest first. ``next`` is the cursor of the following page, null on the last."""
+
+    items: tuple[JobView, ...]
+    next: str | None = None
+
+
+class TransitionList(View):
+    """A job's life so far, oldest first."""
+
+    items: tuple[Transition, ...]
+
+
+class TensorList(View):
+    """The tensors of a job, in the model's order."""
+
+    items: tuple[TensorInfo, ...]
+
+
+class FrameInfo(View):
+    """One stored frame; its bytes are at ``/v1/jobs/{id}/frames/{attempt}/{seq}``."""
+
+    attempt: int
+    seq: int
+    step: int
+    at: datetime
+    size_bytes: int
+
+
+class FramePage(View):
+    """Frames, oldest first. ``next`` is the cursor of the following page, null on the last."""
+
+    items: tuple[FrameInfo, ...]
+    next: str | None = None
+
+
+class Series(View):
+    """One scalar series; ``values`` holds null where the value is NaN or infinite."""
+
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]
+    num_points: int = Field(description="points before downsampling")
+
+
+class Metrics(View):
+    """Scalar series of a job."""
+
+    series: dict[str, Series]
+    available: tuple[str, ...] = Field(description="names of all series that the job has so far")
+    downsampling: Literal["none", "minmax-lttb"]
+
+
+class Ticket(View):
+    """A pass for one WebSocket connection: single use, for one job, for ``expires_in_s`` seconds."""
+
+    ticket: str
+    expires_in_s: float
+
+
+class FrameEvent(View):
+    """SSE event ``frame``: a frame was stored. ``scalars`` are the newest values of the job's own series."""
+
+    attempt: int
+    seq: int
+    step: int
+    scalars: dict[str, float | None]
+
+
+class RecipeView(View):
+    """A recipe, what its sizes are and where its data comes from."""
+
+    name: str
+    summary: str
+    json_schema: dict[str, object]
+    sizes: dict[str, dict[str, int | str]]
+    data: dict[str, dict[str, str]]
+
+
+class RecipeList(View):
+    """All recipes."""
+
+    items: tuple[RecipeView, ...]
+
+
+class FieldFault(View):
+    """One fault of a request: which field, what was given, what is allowed."""
+
+    field: str
+    given: object
+    allowed: str
+
+
+class Problem(View):
+    """RFC 9457 problem details; the media type is ``application/problem+json``."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldFault, ...] = ()
+
+
+class JobMessage(View):
+    """The job changed (state, phase, manifest, or simply now)."""
+
+    type: Literal["job"] = "job"
+    job: JobView
+    tensors: tuple[TensorInfo, ...] | None = None
+    server_time: datetime
+
+
+class Gap(View):
+    """This viewer was too slow: frames ``first`` to ``last`` were not sent to it."""
+
+    type: Literal["gap"] = "gap"
+    attempt: int
+    first: int
+    last: int
+
+
+class Ping(View):
+    """Nothing new; the connection and the service are well."""
+
+    type: Literal["ping"] = "ping"
+    server_time: datetime
+
+
+LiveMessage = Annotated[JobMessage | Gap | Ping, Field(discriminator="type")]
+
+
+class Select(Spec):
+    """What a viewer sends: the tensor whose series it wants to see."""
+
+    type: Literal["select"] = "select"
+    tensor: str = Field(max_length=480)
