@@ -1,0 +1,52 @@
+"""The accumulators themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from sm3.covers import Slices
+from sm3.probes.base import Reading, Tracked, max_pool
+
+
+class Accumulators:
+    """`mu` of every tensor, max-pooled to at most 256 numbers a dim (see :func:`~sm3.probes.base.max_pool`).
+
+    For slices, arrays ``accumulators/dim0/NAME``, ``accumulators/dim1/NAME``, …: a viewer expands the bound of
+    an entry as the min over them (arXiv 1901.11150, Algorithm SM3-II, line 6), so a heatmap of any matrix costs
+    at most 512 numbers. For other covers ``accumulators/entries/NAME``: the bound of every entry, pooled.
+
+    Unit: squared gradient. Cost: one read of `mu`; for other covers than slices one pass over the tensor.
+    Memory: what it returns.
+    """
+
+    name: ClassVar[str] = "accumulators"
+    unit: ClassVar[str] = "gradient²"
+
+    def read(self, tensors: Sequence[Tracked]) -> Reading:
+        """Returns the pooled accumulators of ``tensors``."""
+        reading = Reading()
+        for tensor in tensors:
+            if tensor.cover is None:
+                continue
+            for part, values in zip(parts(tensor), _values(tensor), strict=True):
+                reading.arrays[f"accumulators/{part}/{tensor.name}"] = max_pool(values)
+        return reading
+
+
+def parts(tensor: Tracked) -> tuple[str, ...]:
+    """Returns the parts of a tensor's accumulators in a frame: ``dim0``, ``dim1``, … or ``entries``."""
+    if tensor.cover is None:
+        return ()
+    if isinstance(tensor.cover, Slices) and len(tensor.shape) > 1:
+        return tuple(f"dim{dim}" for dim in tensor.cover.dims_of(tensor.shape))
+    return ("entries",)
+
+
+def _values(tensor: Tracked) -> tuple[Tensor, ...]:
+    assert tensor.cover is not None
+    if isinstance(tensor.cover, Slices) and len(tensor.shape) > 1:
+        return tensor.mu
+    return (tensor.cover.bound(tensor.mu, tensor.shape),)
