@@ -1,0 +1,1 @@
+"""The SM3 Scope service: launches, stores and serves training jobs over REST."""

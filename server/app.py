@@ -1,0 +1,86 @@
+"""The FastAPI application: routes, middleware, and what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from server import problems
+from server.execution.local import LocalExecutor
+from server.execution.supervisor import Supervisor
+from server.lifecycle import IllegalMove
+from server.limits import BodyLimit
+from server.problems import Refusal
+from server.routes import catalogue, frames, health, jobs, streams
+from server.service import Service, unknown_job
+from server.settings import Settings
+from server.store import StaleAttempt, UnknownJob
+
+DESCRIPTION = """Launches PyTorch training jobs with the SM3 optimizer (arXiv 1901.11150) and shows what the
+optimizer knows while they run. Send `Authorization: Bearer TOKEN`; `sm3 token` prints yours. Errors are
+`application/problem+json` (RFC 9457)."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Returns the application; the store is opened and the supervisor started when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = await asyncio.to_thread(Service.open, settings)
+        app.state.service = service
+        supervisor = Supervisor(service, LocalExecutor.from_settings(settings))
+        service.kick = supervisor.kick
+        running = asyncio.create_task(supervisor.run())
+        try:
+            yield
+        finally:
+            service.stop()
+            await supervisor.stop(running)
+            service.database.close()
+
+    app = FastAPI(
+        title="SM3 Scope",
+        version=version("sm3-scope"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    problems.install(app)
+    app.add_exception_handler(UnknownJob, _on_unknown_job)
+    app.add_exception_handler(IllegalMove, _on_conflict)
+    app.add_exception_handler(StaleAttempt, _on_conflict)
+    for module in (jobs, frames, streams, catalogue, health):
+        app.include_router(module.router)
+    app.add_api_route("/", _root, include_in_schema=False)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))
+    return app
+
+
+def _hosts(settings: Settings) -> list[str]:
+    """Host names a request may give: on loopback only loopback's, against DNS rebinding."""
+    if settings.allowed_hosts:
+        return list(settings.allowed_hosts)
+    return ["localhost", "127.0.0.1", "[::1]"] if settings.is_loopback else ["*"]
+
+
+def _root() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+def _on_unknown_job(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownJob)
+    refusal = unknown_job(error)
+    assert isinstance(refusal, Refusal)
+    return problems.respond(refusal.problem)
+
+
+def _on_conflict(_: Request, error: Exception) -> Response:
+    slug = "illegal-move" if isinstance(error, IllegalMove) else "stale-attempt"
+    return problems.respond(Refusal(409, slug, "Not in this state", f"{error}.").problem)

@@ -1,0 +1,1 @@
+"""Running jobs: one supervisor over an interchangeable executor."""

@@ -1,0 +1,174 @@
+"""Errors as RFC 9457 ``application/problem+json``: field, what was given, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from sm3.remote.frames import FrameError
+from sm3.remote.wire import FieldFault, Problem
+
+MEDIA_TYPE = "application/problem+json"
+_LOG = structlog.get_logger()
+_MAX_GIVEN = 200
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+    """An answer other than success: becomes a problem document.
+
+    Args:
+        status: HTTP status.
+        type_: stable slug, the last part of the problem's ``type``.
+        title: the kind of problem, the same for all of its type.
+        detail: what was given, what is allowed, what to do.
+        headers: further response headers.
+    """
+
+    def __init__(
+        self, status: int, type_: str, title: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(
+            type=f"urn:sm3-scope:problem:{type_}", title=title, status=status, detail=detail
+        )
+        self.headers = dict(headers or {})
+
+
+def not_found(what: str, given: str, remedy: str) -> Refusal:
+    """Returns the 404 for a ``what`` that is not there."""
+    return Refusal(404, "not-found", "Not found", f"There is no {what} {given[:100]!r}. {remedy}")
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Returns the HTTP response that carries ``problem``."""
+    return Response(problem.model_dump_json(), problem.status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def faults(errors: Sequence[Any]) -> tuple[FieldFault, ...]:
+    """Returns pydantic's ``errors`` as field, given and allowed."""
+    return tuple(
+        FieldFault(field=_field(error["loc"]), given=_given(error), allowed=_allowed(error))
+        for error in errors
+    )
+
+
+def _field(location: Sequence[object]) -> str:
+    path = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+    return ".".join(path) or str(location[0] if location else "body")
+
+
+def _given(error: Mapping[str, Any]) -> object:
+    if error["type"] == "missing":
+        return "nothing"
+    given = error.get("input")
+    if given is None or isinstance(given, bool | int | float):
+        return (
+            given
+            if not isinstance(given, float) or (given == given and abs(given) != float("inf"))
+            else str(given)
+        )
+    text = given if isinstance(given, str) else type(given).__name__
+    return text if len(text) <= _MAX_GIVEN else text[:_MAX_GIVEN] + "…"
+
+
+def _allowed(error: Mapping[str, Any]) -> str:
+    message = str(error["msg"])
+    if error["type"] == "extra_forbidden":
+        return "no such field: see /openapi.json for the fields there are"
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of ``app`` a problem document."""
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(FrameError, _on_frame)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(OperationalError, _on_store)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def _on_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return respond(error.problem, error.headers)
+
+
+def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = faults(error.errors())
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    detail = f"{first.field}: given {first.given!r}; allowed: {first.allowed}{more}."
+    return respond(
+        Problem(
+            type="urn:sm3-scope:problem:invalid-request",
+            title="The request is not valid",
+            status=422,
+            detail=detail,
+            errors=found,
+        )
+    )
+
+
+def _on_frame(_: Request, error: Exception) -> Response:
+    return respond(
+        Problem(
+            type="urn:sm3-scope:problem:invalid-frame", title="Not a frame", status=422, detail=str(error)
+        )
+    )
+
+
+def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    slug = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(
+        error.status_code, "http-error"
+    )
+    problem = Problem(
+        type=f"urn:sm3-scope:problem:{slug}",
+        title=str(error.detail),
+        status=error.status_code,
+        detail=f"{error.detail}. /docs lists what can be asked.",
+    )
+    return respond(problem, error.headers)
+
+
+def _on_store(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OperationalError)
+    text = str(error.orig)
+    _LOG.error("store", path=request.url.path, error=text)
+    if "full" in text or "disk I/O" in text:
+        status, slug, detail = (
+            507,
+            "disk-full",
+            "The store's disk is full; nothing was stored. Free some space.",
+        )
+    else:
+        status, slug, detail = (
+            503,
+            "store-unavailable",
+            "The store does not answer; nothing was stored. Try again.",
+        )
+    return respond(
+        Problem(
+            type=f"urn:sm3-scope:problem:{slug}", title="Store unavailable", status=status, detail=detail
+        ),
+        {"Retry-After": "2"},
+    )
+
+
+def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    _LOG.error("unhandled", path=request.url.path, exc_info=error)
+    problem = Problem(
+        type="urn:sm3-scope:problem:internal",
+        title="Internal error",
+        status=500,
+        detail="The service met an error of its own; its log has the traceback.",
+    )
+    return JSONResponse(problem.model_dump(mode="json"), 500, media_type=MEDIA_TYPE)

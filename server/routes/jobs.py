@@ -1,0 +1,106 @@
+"""``/v1/jobs``: launch, list, look at and cancel jobs; and what their workers report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi.responses import PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+
+from server.auth import TICKET_S
+from server.examples import JOB_EXAMPLES
+from server.service import JobId, ServiceDep, require_admin, require_worker
+from sm3.remote.job_specs import JobSpec
+from sm3.remote.wire import JobPage, JobState, JobView, Manifest, Ticket, TransitionList, WorkerReport
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+ADMIN = [Depends(require_admin)]
+WORKER = [Depends(require_worker)]
+_LOG_BYTES = 64 * 1024
+
+
+@router.post("", status_code=201, dependencies=ADMIN)
+async def launch(
+    here: ServiceDep, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=JOB_EXAMPLES)]
+) -> JobView:
+    """Queues a training job; it starts as soon as a slot is free."""
+    job = await run_in_threadpool(here.jobs.create, spec)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return await here.changed(job)
+
+
+@router.get("", dependencies=ADMIN)
+def list_jobs(
+    here: ServiceDep,
+    after: Annotated[
+        str | None, Query(max_length=64, description="cursor: `next` of the page before")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    state: JobState | None = None,
+) -> JobPage:
+    """Lists jobs, newest first."""
+    return here.jobs.page(after=after, limit=limit, state=state)
+
+
+@router.get("/{job_id}", dependencies=WORKER)
+def get(here: ServiceDep, job_id: JobId) -> JobView:
+    """Returns one job: its spec, state, progress and measured optimizer bytes."""
+    return here.jobs.get(job_id)
+
+
+@router.get("/{job_id}/transitions", dependencies=ADMIN)
+def transitions(here: ServiceDep, job_id: JobId) -> TransitionList:
+    """Lists the job's changes of state, each with its time and cause."""
+    return TransitionList(items=here.jobs.transitions(job_id))
+
+
+@router.post("/{job_id}/cancel", dependencies=ADMIN)
+async def cancel(here: ServiceDep, job_id: JobId) -> JobView:
+    """Stops a job within about two seconds; what it has recorded stays. Cancelling twice changes nothing."""
+    job = await run_in_threadpool(here.jobs.get, job_id)
+    if job.state in {JobState.CANCELLING, JobState.CANCELLED}:
+        return job
+    state = JobState.CANCELLED if job.state is JobState.QUEUED else JobState.CANCELLING
+    return await here.changed(await run_in_threadpool(here.jobs.move, job_id, state, "a user asked for it"))
+
+
+@router.get("/{job_id}/log", dependencies=ADMIN, response_class=PlainTextResponse)
+def log(here: ServiceDep, job_id: JobId) -> str:
+    """Returns the last 64 KiB of what the job's worker wrote."""
+    here.jobs.get(job_id)
+    path = here.settings.jobs_dir / job_id / "worker.log"
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+@router.post("/{job_id}/tickets", status_code=201, dependencies=ADMIN)
+def ticket(here: ServiceDep, job_id: JobId) -> Ticket:
+    """Makes a single-use pass for the job's live WebSocket."""
+    here.jobs.get(job_id)
+    return Ticket(ticket=here.tickets.issue(job_id), expires_in_s=TICKET_S)
+
+
+@router.post("/{job_id}/report", dependencies=WORKER, tags=["worker"])
+async def report(here: ServiceDep, job_id: JobId, word: WorkerReport) -> JobView:
+    """Takes a worker's word on its own state."""
+    if word.phase is not None:
+        job = await run_in_threadpool(here.jobs.set_phase, job_id, word.phase, attempt=word.attempt)
+        here.hub.publish(job_id, job)
+    if word.state is not None:
+        state = JobState(word.state)
+        job = await run_in_threadpool(here.jobs.move, job_id, state, word.cause, attempt=word.attempt)
+        await here.changed(job)
+    return await run_in_threadpool(here.jobs.get, job_id)
+
+
+@router.put("/{job_id}/manifest", dependencies=WORKER, tags=["worker"])
+async def manifest(here: ServiceDep, job_id: JobId, body: Manifest) -> JobView:
+    """Takes a worker's tensors, measured bytes and the provenance of its data."""
+    job = await run_in_threadpool(here.jobs.set_manifest, job_id, body)
+    here.hub.publish(job_id, job)
+    return job

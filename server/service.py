@@ -1,0 +1,97 @@
+"""What every route works with: the store, the hub, tickets and settings, as one value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+
+from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
+from server.hub import Hub
+from server.problems import not_found
+from server.settings import Settings
+from server.store import Database, FrameStore, JobStore, UnknownJob
+from sm3.remote.wire import JobView
+
+
+@dataclass
+class Service:
+    """The parts of a running service.
+
+    ``kick`` wakes the supervisor: there may be something to start or to stop.
+    """
+
+    settings: Settings
+    database: Database
+    jobs: JobStore
+    frames: FrameStore
+    admin_token: str
+    hub: Hub = field(default_factory=Hub)
+    tickets: Tickets = field(default_factory=Tickets)
+    kick: Callable[[], None] = lambda: None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """Opens the store (brings its schema up to date) and makes the token where there is none."""
+        settings.jobs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        token = settings.admin_token() if settings.auth else ""
+        database = Database(settings.store_url)
+        return cls(settings, database, JobStore(database), FrameStore(database), token)
+
+    async def changed(self, job: JobView) -> JobView:
+        """Tells viewers and the supervisor that ``job`` changed; returns it."""
+        self.hub.publish(job.id, job)
+        self.kick()
+        return job
+
+    def stop(self) -> None:
+        """Tells the supervisor and every open stream to end."""
+        self.stopping.set()
+        self.hub.wake()
+        self.kick()
+
+    def is_admin(self, token: str) -> bool:
+        """Whether ``token`` may do everything."""
+        return not self.settings.auth or same(token, self.admin_token)
+
+
+def service(connection: HTTPConnection) -> Service:
+    """Returns the running service."""
+    found: Service = connection.app.state.service
+    return found
+
+
+ServiceDep = Annotated[Service, Depends(service)]
+JobId = Annotated[str, Path(min_length=1, max_length=64, description="a job's id, as POST /v1/jobs gave it")]
+
+
+def require_admin(request: Request, here: ServiceDep) -> None:
+    """Refuses a request without the admin token."""
+    if not here.is_admin(bearer(request.headers.get("authorization"))):
+        raise unauthorized()
+
+
+async def require_worker(request: Request, here: ServiceDep, job_id: JobId) -> None:
+    """Refuses a request with neither the admin token nor that of the job's own worker."""
+    token = bearer(request.headers.get("authorization"))
+    if here.is_admin(token):
+        return
+    if not token:
+        raise unauthorized()
+    try:
+        expected = await run_in_threadpool(here.jobs.ingest_digest, job_id)
+    except UnknownJob:
+        expected = ""
+    if not same(digest(token), expected):
+        raise forbidden() if token.startswith("sm3i_") else unauthorized()
+
+
+def unknown_job(error: UnknownJob) -> Exception:
+    """Returns the 404 for a job that is not there."""
+    return not_found("job", error.job_id, "GET /v1/jobs lists those there are.")

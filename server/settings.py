@@ -1,0 +1,100 @@
+"""The service's settings: the only place of the server that reads the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sm3.remote.settings import TOKEN_FILE, default_data_dir
+
+
+class SettingsError(ValueError):
+    """A setting that the service refuses to start with."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, from ``SM3_*`` environment variables (``docs/settings.md`` has the table)."""
+
+    model_config = SettingsConfigDict(env_prefix="SM3_", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    data_dir: Path = Field(default_factory=default_data_dir, description="store, token, logs, caches")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
+    token: str = Field("", description="admin token; empty: made at first start and kept in the data folder")
+    auth: bool = Field(True, description="false: no token needed; only allowed on loopback")
+    slots: int = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 1) - 1),
+        ge=0,
+        le=1024,
+        description="jobs that train at the same time",
+    )
+    worker_threads: int = Field(1, ge=1, le=1024, description="CPU threads of one worker")
+    worker_url: str = Field("", description="the service's address as workers see it; empty: from host, port")
+    cancel_grace_s: float = Field(1.2, ge=0, le=60, description="from a polite stop to SIGKILL")
+    heartbeat_s: float = Field(5.0, gt=0, le=300, description="from sign of life to sign of life on streams")
+    stop_workers_on_exit: bool = Field(False, description="end workers with the service (`sm3 up` sets it)")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="host names that requests may name; empty: loopback's"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins of pages that may open the live WebSocket; empty: pages on loopback"
+    )
+
+    @model_validator(mode="after")
+    def _refuse_an_open_door(self) -> Self:
+        if not self.auth and not self.is_loopback:
+            raise SettingsError(
+                f"SM3_AUTH=false and SM3_HOST={self.host}: without a token the service listens on loopback "
+                "only. Set SM3_AUTH=true (the default) or SM3_HOST=127.0.0.1."
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether `host` can be reached from this machine alone."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'store.sqlite3'}"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Folder with one folder a job: its spool, lock and log."""
+        return self.data_dir / "jobs"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of tokenizers and encoded texts; can be deleted at any time."""
+        return self.data_dir / "cache"
+
+    def admin_token(self) -> str:
+        """Returns the admin token; makes it (mode 0600) where there is none yet."""
+        if self.token:
+            return self.token
+        path = self.data_dir / TOKEN_FILE
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text(encoding="ascii").strip()
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            token = "sm3_" + secrets.token_urlsafe(32)
+            file.write(token + "\n")
+        return token
+
+    def worker_python(self) -> str:
+        """Returns the interpreter that runs workers."""
+        return sys.executable

@@ -1,0 +1,77 @@
+"""The tables. Times are Unix seconds (float), documents are JSON text of the models in ``sm3.remote.wire``.
+
+A change here needs a migration in ``migrations/versions``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+
+class JobRow(Base):
+    """One job: what was asked, where it stands, and what its newest frame said."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("jobs_by_state", "state", "id"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(Integer)
+    cause: Mapped[str] = mapped_column(Text)
+    phase: Mapped[str] = mapped_column(Text)
+    spec: Mapped[str] = mapped_column(Text)
+    created_s: Mapped[float] = mapped_column(Double)
+    started_s: Mapped[float | None] = mapped_column(Double)
+    finished_s: Mapped[float | None] = mapped_column(Double)
+    ingest_digest: Mapped[str] = mapped_column(String(64))
+    manifest: Mapped[str | None] = mapped_column(Text)
+    step: Mapped[int] = mapped_column(BigInteger)
+    frames: Mapped[int] = mapped_column(BigInteger)
+    last_frame_s: Mapped[float | None] = mapped_column(Double)
+    latest: Mapped[str] = mapped_column(Text)
+
+
+class TransitionRow(Base):
+    """One change of state of one job; ``number`` counts from 0 within the job."""
+
+    __tablename__ = "transitions"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(Integer)
+    at_s: Mapped[float] = mapped_column(Double)
+    cause: Mapped[str] = mapped_column(Text)
+
+
+class FrameRow(Base):
+    """One frame; ``scalars`` repeats its scalar columns, so that history is read without the arrays."""
+
+    __tablename__ = "frames"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger)
+    at_s: Mapped[float] = mapped_column(Double)
+    size_bytes: Mapped[int] = mapped_column(Integer)
+    scalars: Mapped[bytes] = mapped_column(LargeBinary)
+    blob: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ScalarChunkRow(Base):
+    """The scalar points of frames ``first_seq``..``last_seq`` in one blob; ``scope`` is ``job`` or ``tensor``."""
+
+    __tablename__ = "scalar_chunks"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    scope: Mapped[str] = mapped_column(String(8), primary_key=True)
+    first_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+    blob: Mapped[bytes] = mapped_column(LargeBinary)

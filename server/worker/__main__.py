@@ -1,0 +1,119 @@
+"""``python -m server.worker JOB ATTEMPT``: one attempt at one job, from its spec to its end.
+
+Started by the executor with the job's own token in ``SM3_TOKEN``. SIGTERM asks it to stop after the current
+step. However it ends, short of SIGKILL, it leaves its outcome in a file first and then tells the service, so
+that a service that was away learns it later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from sm3.remote.client import Client, RemoteError
+from sm3.remote.settings import ClientSettings
+from sm3.remote.tracker import Tracker
+from sm3.remote.wire import WorkerReport
+
+_DELIVERY_S = 600.0
+_HURRIED_DELIVERY_S = 0.5
+
+
+def main() -> int:
+    """Runs the attempt; returns 0 if it succeeded or was asked to stop, 1 if it failed."""
+    arguments = _arguments()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    settings = ClientSettings()
+    with Client(settings.url, settings.token, timeout_s=30.0) as client:
+        report = _reporter(client, arguments.job)
+        with Client(settings.url, settings.token, timeout_s=30.0) as deliverer:
+            tracker = Tracker(
+                deliverer, arguments.job, attempt=arguments.attempt, folder=arguments.folder / "spool"
+            )
+            word = _attempt(client, tracker, arguments, report, stop)
+            _leave(word, arguments.folder / f"attempt-{arguments.attempt}.outcome.json")
+            tracker.close(_HURRIED_DELIVERY_S if stop.is_set() else _DELIVERY_S)
+            report(word)
+    return 1 if word.state == "failed" else 0
+
+
+def _attempt(
+    client: Client,
+    tracker: Tracker,
+    arguments: argparse.Namespace,
+    report: Callable[[WorkerReport], None],
+    stop: threading.Event,
+) -> WorkerReport:
+    """Does the work; returns the final word on it."""
+
+    def phase(text: str) -> None:
+        print(text, flush=True)  # noqa: T201 - the worker's output is the job's log
+        report(WorkerReport(attempt=arguments.attempt, phase=text))
+
+    try:
+        spec = client.job(arguments.job).spec
+        phase("loading PyTorch")
+        import torch
+
+        from server.worker.loop import Run, Stopped, choose_device
+        from server.worker.recipes.base import build
+
+        torch.set_num_threads(arguments.threads)
+        torch.manual_seed(spec.seed)
+        device = choose_device(spec.device)
+        task = build(spec.recipe, seed=spec.seed, device=device, cache_dir=arguments.cache, report=phase)
+        phase("the first step")
+        run = Run(spec, task, device, tracker, arguments.attempt, stop)
+        running = WorkerReport(attempt=arguments.attempt, state="running", cause="the first step is done")
+        try:
+            run.train(on_first_step=lambda: report(running))
+        except Stopped as stopped:
+            return WorkerReport(attempt=arguments.attempt, state="cancelled", cause=str(stopped))
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is the job's outcome
+        traceback.print_exc()
+        cause = f"{type(error).__name__}: {error}"[:20_000]
+        return WorkerReport(attempt=arguments.attempt, state="failed", cause=cause)
+    return WorkerReport(attempt=arguments.attempt, state="succeeded", cause=f"all {spec.steps:,} steps done")
+
+
+def _reporter(client: Client, job_id: str) -> Callable[[WorkerReport], None]:
+    """Returns a function that tells the service, and only notes it if the service cannot be told."""
+
+    def report(word: WorkerReport) -> None:
+        try:
+            client.report(job_id, word)
+        except RemoteError as error:
+            print(f"could not tell the service ({word.state or word.phase}): {error}", flush=True)  # noqa: T201
+
+    return report
+
+
+def _leave(word: WorkerReport, path: Path) -> None:
+    """Writes the outcome where a service that was away finds it."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_text(word.model_dump_json(), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        print(f"the outcome could not be written: {error}", flush=True)  # noqa: T201
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m server.worker", description="Runs one attempt at a job.")
+    parser.add_argument("job", help="id of the job")
+    parser.add_argument("attempt", type=int, help="which execution of the job this is")
+    parser.add_argument("--folder", type=Path, required=True, help="the job's folder")
+    parser.add_argument("--cache", type=Path, required=True, help="where texts and tokenizers are cached")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

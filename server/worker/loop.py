@@ -1,0 +1,157 @@
+"""The training loop: batch, loss, step, and a frame every k steps."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+
+from server.worker.manifest import build_manifest
+from server.worker.optimizers import build_optimizer, build_schedule
+from server.worker.recipes.base import Task
+from sm3.probes import PROBES, Recorder
+from sm3.remote.job_specs import Device, JobSpec, Precision
+from sm3.remote.tracker import Tracker
+
+
+class Diverged(ArithmeticError):  # noqa: N818 - reads as what it is
+    """The loss is no number any more."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: somebody asked
+    """The run was asked to stop before its last step."""
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """Returns the device to train on; ``auto`` is CUDA where there is one.
+
+    Raises:
+        ValueError: CUDA was asked for and there is none.
+    """
+    if wanted is Device.CUDA and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but this machine has none; use 'auto' or 'cpu'")
+    use_cuda = wanted is not Device.CPU and torch.cuda.is_available()
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+@dataclass
+class Run:
+    """One attempt at a job.
+
+    Args:
+        spec: what was asked.
+        task: model and data.
+        device: where `task` lives.
+        tracker: takes what is recorded.
+        attempt: which execution of the job this is.
+        stop: set when somebody asks the run to stop.
+        clock: monotonic seconds.
+    """
+
+    spec: JobSpec
+    task: Task
+    device: torch.device
+    tracker: Tracker
+    attempt: int
+    stop: threading.Event
+    clock: Callable[[], float] = time.perf_counter
+    _losses: list[torch.Tensor] = field(default_factory=list)
+    _train_s: float = 0.0
+
+    def train(self, on_first_step: Callable[[], None] = lambda: None) -> torch.optim.Optimizer:
+        """Trains to the last step; returns the optimizer in its final state.
+
+        Args:
+            on_first_step: called once, when the first step is done.
+
+        Raises:
+            Stopped: `stop` was set; what was recorded until then has been spooled.
+            Diverged: the loss became NaN or infinite; the frame that shows it has been spooled.
+        """
+        model = self.task.model
+        optimizer = build_optimizer(self.spec.optimizer, model)
+        schedule = build_schedule(self.spec.schedule, optimizer, steps=self.spec.steps)
+        recorder = Recorder(optimizer, [PROBES[name]() for name in self.spec.record.probes])
+        model.train()
+        for step in range(1, self.spec.steps + 1):
+            started = self.clock()
+            lrs = [float(group["lr"]) for group in optimizer.param_groups]
+            with self._precision():
+                loss = self.task.loss(model, self.task.train_batch(step - 1))
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._losses.append(loss.detach())
+            optimizer.step()
+            schedule.step()
+            self._train_s += self.clock() - started
+            if step == 1:
+                self._tell(optimizer)
+                on_first_step()
+            asked_to_stop = self.stop.is_set()
+            if not asked_to_stop and self._is_due(step, self.spec.validation.every):
+                self._validate(step)
+            if asked_to_stop or step == 1 or self._is_due(step, self.spec.record.every):
+                self._record(step, recorder, lrs)
+            if asked_to_stop and step < self.spec.steps:
+                raise Stopped(f"stopped after step {step:,} of {self.spec.steps:,}")
+            optimizer.zero_grad(set_to_none=True)
+        return optimizer
+
+    def _is_due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.spec.steps
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.spec.precision is Precision.BF16:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _tell(self, optimizer: torch.optim.Optimizer) -> None:
+        self.tracker.manifest(
+            build_manifest(
+                optimizer, attempt=self.attempt, device=self.device, provenance=self.task.provenance
+            )
+        )
+
+    @torch.no_grad()
+    def _validate(self, step: int) -> None:
+        """Records the mean loss over the held-out batches."""
+        model = self.task.model
+        model.eval()
+        losses = []
+        for batch in self.task.validation():
+            if self.stop.is_set():
+                model.train()
+                return
+            with self._precision():
+                losses.append(self.task.loss(model, batch))
+        model.train()
+        self.tracker.scalar("val_loss", step, float(torch.stack(losses).mean()))
+
+    def _record(self, step: int, recorder: Recorder, lrs: list[float]) -> None:
+        """Spools a frame: the loss of every step since the last one, and what the probes read now."""
+        arrays, scalars = recorder.read(lrs)
+        losses = torch.stack(self._losses).float().cpu().tolist()
+        first = step - len(losses) + 1
+        for number, loss in enumerate(losses, start=first):
+            self.tracker.scalar("loss", number, loss)
+        step_s = self._train_s / len(losses)
+        scalars |= {
+            "lr": lrs[0],
+            "step_s": step_s,
+            "tokens_per_s": self.task.tokens_per_batch / step_s,
+        }
+        for series, value in scalars.items():
+            self.tracker.scalar(series, step, value)
+        self.tracker.frame(step, arrays)
+        self._losses.clear()
+        self._train_s = 0.0
+        bad = next((n for n, loss in enumerate(losses, start=first) if not math.isfinite(loss)), None)
+        if bad is not None:
+            raise Diverged(
+                f"the loss became {losses[bad - first]} at step {bad:,}; lower the learning rate or lengthen "
+                "the warm-up"
+            )

@@ -1,0 +1,75 @@
+"""What a worker says of itself after its first step: tensors and measured bytes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+
+import torch
+
+from sm3.optimizer import SM3
+from sm3.probes.accumulators import parts
+from sm3.probes.base import Tracked, tracked
+from sm3.remote.wire import Manifest, Memory, TensorInfo
+
+
+def build_manifest(
+    optimizer: torch.optim.Optimizer, *, attempt: int, device: torch.device, provenance: Mapping[str, str]
+) -> Manifest:
+    """Returns the manifest of an optimizer that has stepped at least once: all bytes are measured."""
+    kernels = {c.name: c.kernel for c in optimizer.kernels()} if isinstance(optimizer, SM3) else {}
+    by_name = {t.name: t for t in tracked(optimizer, [0.0] * len(optimizer.param_groups))}
+    tensors = []
+    parameter_bytes = 0
+    for group in optimizer.param_groups:
+        for name, param in zip(group["param_names"], group["params"], strict=True):
+            parameter_bytes += param.nbytes
+            tensors.append(_tensor_info(by_name[name], param, optimizer.state[param], kernels.get(name, "")))
+    accumulator_bytes = sum(t.accumulator_bytes for t in tensors)
+    momentum_bytes = sum(t.momentum_bytes for t in tensors)
+    num_parameters = sum(p.numel() for g in optimizer.param_groups for p in g["params"])
+    return Manifest(
+        attempt=attempt,
+        tensors=tuple(tensors),
+        memory=Memory(
+            num_parameters=num_parameters,
+            parameter_bytes=parameter_bytes,
+            accumulator_bytes=accumulator_bytes,
+            momentum_bytes=momentum_bytes,
+            state_bytes=accumulator_bytes + momentum_bytes,
+            adam_bytes=8 * num_parameters,
+            adagrad_bytes=4 * num_parameters,
+        ),
+        provenance=dict(provenance),
+        device=_describe(device),
+        versions={"torch": torch.__version__, "python": platform.python_version()},
+    )
+
+
+def _tensor_info(
+    tensor: Tracked, param: torch.Tensor, state: Mapping[str, object], kernel: str
+) -> TensorInfo:
+    sizes = {key: value.nbytes for key, value in state.items() if isinstance(value, torch.Tensor)}
+    momentum_bytes = sum(size for key, size in sizes.items() if key.startswith(("momentum", "exp_avg")))
+    momentum_bytes -= sizes.get("exp_avg_sq", 0)
+    accumulator_bytes = sum(
+        size for key, size in sizes.items() if key.startswith("accumulator") or key == "exp_avg_sq"
+    )
+    return TensorInfo(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=str(param.dtype).removeprefix("torch."),
+        cover=tensor.cover.kind if tensor.cover is not None else "",
+        parts=parts(tensor),
+        num_accumulators=accumulator_bytes // 4,
+        accumulator_bytes=accumulator_bytes,
+        momentum_bytes=momentum_bytes,
+        kernel=kernel,
+    )
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,0 +1,34 @@
+"""From a spec to an optimizer and its schedule."""
+
+from __future__ import annotations
+
+import torch
+
+from sm3.optimizer import SM3
+from sm3.remote.job_specs import AdamWSpec, OptimizerSpec, ScheduleSpec, Sm3Spec
+from sm3.schedules import WarmupCooldown
+
+
+def build_optimizer(spec: OptimizerSpec, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """Returns the optimizer that ``spec`` describes over all of ``model``'s parameters, by name."""
+    parameters = list(model.named_parameters())
+    match spec:
+        case Sm3Spec():
+            return SM3(
+                parameters,
+                lr=spec.lr,
+                momentum=spec.momentum,
+                cover=spec.cover,
+                rules=spec.rules,
+            )
+        case AdamWSpec():
+            return torch.optim.AdamW(
+                parameters, lr=spec.lr, betas=(spec.beta1, spec.beta2), weight_decay=spec.weight_decay
+            )
+
+
+def build_schedule(spec: ScheduleSpec, optimizer: torch.optim.Optimizer, *, steps: int) -> WarmupCooldown:
+    """Returns the learning-rate schedule that ``spec`` describes for a run of ``steps`` steps."""
+    return WarmupCooldown(
+        optimizer, total_steps=steps, warmup=spec.warmup, power=spec.power, cooldown=spec.cooldown
+    )
