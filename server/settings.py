@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from platformdirs import user_cache_path
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -26,7 +27,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
-    data_dir: Path = Field(default_factory=default_data_dir, description="store, token, logs, caches")
+    data_dir: Path = Field(default_factory=default_data_dir, description="store, token, logs")
+    cache_dir: Path = Field(
+        default_factory=lambda: user_cache_path("sm3-scope"),
+        description="tokenizers and encoded texts; can be deleted at any time",
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
     token: str = Field("", description="admin token; empty: made at first start and kept in the data folder")
     auth: bool = Field(True, description="false: no token needed; only allowed on loopback")
@@ -74,11 +79,6 @@ class Settings(BaseSettings):
     def jobs_dir(self) -> Path:
         """Folder with one folder a job: its spool, lock and log."""
         return self.data_dir / "jobs"
-
-    @property
-    def cache_dir(self) -> Path:
-        """Folder of tokenizers and encoded texts; can be deleted at any time."""
-        return self.data_dir / "cache"
 
     def admin_token(self) -> str:
         """Returns the admin token; makes it (mode 0600) where there is none yet."""
