@@ -65,8 +65,7 @@ class Corpus:
         licence: the terms it may be used under.
         provenance: where the text comes from, a sentence.
         sources: ways to it, the best first.
-        sha256: `digest` of the documents where the text is fixed; None where it differs by machine. A fixed
-            text is kept in the cache after the first read, and checked on every read, whatever its source.
+        kept: whether the text is kept in the cache after the first read; for what comes over a network.
     """
 
     name: CorpusName
@@ -74,7 +73,7 @@ class Corpus:
     licence: str
     provenance: str
     sources: tuple[Source, ...]
-    sha256: str | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def load_corpus(corpus: Corpus, *, cache_dir: Path, report: Report) -> LoadedCor
 
     Args:
         corpus: the declaration.
-        cache_dir: where a fixed text is kept after the first read.
+        cache_dir: where a text that came over a network is kept after the first read.
         report: told of downloads.
 
     Returns:
@@ -119,22 +118,29 @@ def load_corpus(corpus: Corpus, *, cache_dir: Path, report: Report) -> LoadedCor
     Raises:
         DataUnavailableError: no source worked.
     """
-    from server.worker.data.sources import DocumentCache  # here, because the sources import this module
+    if not corpus.kept:
+        return _first_that_works(corpus, report=report, failures=[])
+    # Here, because both modules import this one.
+    from server.worker.data.atomic import locked
+    from server.worker.data.cache import read_kept, write_kept
 
-    kept = cache_dir / "corpora" / f"{corpus.name.value}-{corpus.sha256}.jsonl"
-    cache = DocumentCache(kept) if corpus.sha256 else None
-    failures: list[str] = []
-    for source in (cache, *corpus.sources) if cache else corpus.sources:
+    path = cache_dir / "corpora" / f"{corpus.name.value}.jsonl"
+    with locked(path, report=report):
+        try:
+            return read_kept(corpus, path)
+        except SourceError as error:
+            loaded = _first_that_works(corpus, report=report, failures=[f"the cache: {error}"])
+        write_kept(loaded, path)
+        return loaded
+
+
+def _first_that_works(corpus: Corpus, *, report: Report, failures: list[str]) -> LoadedCorpus:
+    for source in corpus.sources:
         try:
             documents = source.read(report=report)
-            sha256 = digest(documents)
-            if corpus.sha256 not in {None, sha256}:
-                raise SourceError(f"the text has SHA-256 {sha256}, expected {corpus.sha256}")
         except SourceError as error:
             failures.append(f"{source.described}: {error}")
-            continue
-        if cache and source is not cache:
-            cache.write(documents)
-        return LoadedCorpus(corpus, documents, source.described, sha256)
+        else:
+            return LoadedCorpus(corpus, documents, source.described, digest(documents))
     tried = "; ".join(failures)
     raise DataUnavailableError(f"corpus {corpus.name.value!r} could not be read from any source: {tried}")

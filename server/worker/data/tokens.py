@@ -5,17 +5,16 @@ both as `.npy` that is mapped rather than read. The folder appears whole, by one
 can use it; a lock beside it lets one worker build while others wait.
 """
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from server.worker.data.atomic import locked, put_in_place
 from server.worker.data.base import Corpus, LoadedCorpus, Report, load_corpus
 from server.worker.data.tokenizer import encode, sample, train_tokenizer
 
@@ -59,18 +58,9 @@ def load_tokens(corpus: Corpus, *, vocab: int, cache_dir: Path, report: Report) 
     loaded = load_corpus(corpus, cache_dir=cache_dir, report=report)
     folder = cache_dir / "tokens" / f"{corpus.name.value}-{loaded.sha256[:16]}-{vocab}-v{FORMAT}"
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{folder}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            report("waiting for another worker that is preparing the same tokens …")
-            lock.acquire()
-        try:
+        with locked(folder, report=report):
             if not folder.exists():
                 _build(loaded, vocab=vocab, folder=folder, report=report)
-        finally:
-            lock.release()
     return Tokens(
         train=np.load(folder / "train.npy", mmap_mode="r"),
         held_out=np.load(folder / "held_out.npy", mmap_mode="r"),
@@ -94,4 +84,4 @@ def _build(loaded: LoadedCorpus, *, vocab: int, folder: Path, report: Report) ->
     tokenizer.save(str(building / "tokenizer.json"))
     np.save(building / "train.npy", encode(tokenizer, train).astype(dtype))
     np.save(building / "held_out.npy", encode(tokenizer, held_out).astype(dtype))
-    os.replace(building, folder)
+    put_in_place(building, folder)

@@ -58,7 +58,7 @@ class Windows:
 
     def __post_init__(self) -> None:
         """Refuse a text without a single window."""
-        if len(self) < 1:
+        if self.tokens.size <= self.context:
             raise ValueError(
                 f"the text has {self.tokens.size} tokens, too few for a context of {self.context};"
                 " choose a smaller context or a larger corpus"
