@@ -7,8 +7,9 @@ The same cut serves training and encoding, so the two cannot disagree.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +77,10 @@ def encode(tokenizer: Tokenizer, texts: Iterable[str]) -> NDArray[np.uint32]:
     Returns:
         Token numbers, 1-D.
     """
-    number_of: dict[str, int] = {}  # each different piece by order of appearance
-    sequences = []
-    for text in texts:
-        numbers = [number_of.setdefault(piece, len(number_of)) for piece in PIECE.findall(text)]
-        sequences.append(np.array(numbers, dtype=np.int64))
+    number_of = defaultdict[str, int](count().__next__)  # each different piece by order of appearance
+    sequences = [
+        np.fromiter(map(number_of.__getitem__, PIECE.findall(text)), dtype=np.int64) for text in texts
+    ]
     if not sequences:
         return np.zeros(0, dtype=np.uint32)
     encodings = tokenizer.encode_batch_fast(list(number_of), add_special_tokens=False)
