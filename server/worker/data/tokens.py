@@ -73,10 +73,11 @@ def _build(loaded: LoadedCorpus, *, vocab: int, folder: Path, report: Report) ->
     """Train, encode and write, then rename into place. The caller holds the folder's lock."""
     train = [document.text for document in loaded.documents if not document.held_out]
     held_out = [document.text for document in loaded.documents if document.held_out]
-    megabytes = sum(map(len, train)) / 1e6
-    report(f"training a {vocab:,}-token tokenizer on {megabytes:.0f} MB of {loaded.corpus.title} …")
-    tokenizer = train_tokenizer(sample(train, vocab=vocab), vocab=vocab)
-    report(f"encoding {megabytes:.0f} MB of {loaded.corpus.title} …")
+    sampled = sample(train, vocab=vocab)
+    title = loaded.corpus.title
+    report(f"training a {vocab:,}-token tokenizer on {_megabytes(sampled)} MB of {title} …")
+    tokenizer = train_tokenizer(sampled, vocab=vocab)
+    report(f"encoding {_megabytes(train)} MB of {title} …")
     dtype = np.uint16 if vocab <= 2**16 else np.uint32
     building = Path(f"{folder}.tmp")
     shutil.rmtree(building, ignore_errors=True)  # left by a worker that was killed while building
@@ -85,3 +86,7 @@ def _build(loaded: LoadedCorpus, *, vocab: int, folder: Path, report: Report) ->
     np.save(building / "train.npy", encode(tokenizer, train).astype(dtype))
     np.save(building / "held_out.npy", encode(tokenizer, held_out).astype(dtype))
     put_in_place(building, folder)
+
+
+def _megabytes(texts: list[str]) -> str:
+    return f"{sum(map(len, texts)) / 1e6:.1f}"
