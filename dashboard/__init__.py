@@ -1,0 +1,1 @@
+"""The dashboard: Streamlit pages around a live view in the browser. Speaks HTTP through `sm3.remote` only."""

@@ -1,0 +1,18 @@
+"""What Streamlit runs for each visitor: the frame around the pages. `dashboard.__main__` starts it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import theme
+from dashboard.views import jobs, live
+
+st.set_page_config(page_title="SM3 Scope", page_icon=theme.ICON, layout="wide")
+st.logo(theme.LOGO, size="small")
+st.html(theme.CSS)
+PAGES = {
+    "live": st.Page(live.page, title="Live", url_path="live", default=True),
+    "jobs": st.Page(jobs.page, title="Jobs", url_path="jobs"),
+}
+st.session_state["pages"] = PAGES
+st.navigation(list(PAGES.values()), position="top").run()

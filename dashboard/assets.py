@@ -1,0 +1,78 @@
+"""The browser code, as routes beside Streamlit's own.
+
+Streamlit's component manifest serves one folder of one installed package; the live view also needs
+``plotly.min.js`` of the plotly package. So both are mounted as plain routes of `streamlit.App`. Their path holds a
+digest of all content, hence browsers may keep them for good and never mix two versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from streamlit import config
+
+_PREFIX = "/scope-assets"
+_FOLDERS = {"live": "dashboard.live", "jobs_table": "dashboard.jobs_table"}
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+
+LOADER = """
+export default async function (component) {
+  const { default: mount } = await import(new URL(component.data.module, document.baseURI).href);
+  return mount(component);
+}
+"""
+"""The inline script of a component: Streamlit runs it from a blob, where only a full address can be imported."""
+
+
+def url(name: str) -> str:
+    """Returns the address of an asset, such as ``live/index.js`` or ``plotly.min.js``, as the page's host has it."""
+    base = (config.get_option("server.baseUrlPath") or "").strip("/")
+    return f"{'/' + base if base else ''}{_PREFIX}/{_digest()}/{name}"
+
+
+def text(name: str) -> str:
+    """Returns the text of an asset, such as ``live/live.css``."""
+    return _content()[name].read_text(encoding="utf-8")
+
+
+def routes() -> list[Route]:
+    """Returns the routes that serve all assets."""
+    base = (config.get_option("server.baseUrlPath") or "").strip("/")
+    return [Route(f"{'/' + base if base else ''}{_PREFIX}/{{digest}}/{{name:path}}", _serve)]
+
+
+async def _serve(request: Request) -> Response:
+    asset = _content().get(request.path_params["name"])
+    if asset is None:
+        return PlainTextResponse("no such asset", status_code=404)
+    suffix = "." + asset.name.rpartition(".")[2]
+    return Response(asset.read_bytes(), media_type=_MEDIA_TYPES[suffix], headers=_HEADERS)
+
+
+@cache
+def _content() -> dict[str, Traversable]:
+    """Returns every asset there is: a name not in here is never looked for on disk."""
+    found = {"plotly.min.js": files("plotly") / "package_data" / "plotly.min.js"}
+    for folder, package in _FOLDERS.items():
+        for asset in (files(package) / "assets").iterdir():
+            if any(asset.name.endswith(suffix) for suffix in _MEDIA_TYPES):
+                found[f"{folder}/{asset.name}"] = asset
+    return found
+
+
+@cache
+def _digest() -> str:
+    """Returns a digest of our own assets and of plotly's version."""
+    digest = hashlib.sha256(version("plotly").encode())
+    for name, asset in sorted(_content().items()):
+        if name != "plotly.min.js":
+            digest.update(asset.read_bytes())
+    return digest.hexdigest()[:16]

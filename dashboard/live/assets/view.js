@@ -1,0 +1,256 @@
+// The live view: puts the parts together, feeds them from the connection and draws at most five times a second.
+
+import { Connection, liveUrl } from "./connection.js";
+import { h, say } from "./dom.js";
+import { lossFigure, rateFigure, zerosFigure } from "./figures.js";
+import { MapPanel } from "./map_panel.js";
+import { Store } from "./store.js";
+import { Strip } from "./strip.js";
+import { smooth, smoothingSpan } from "./series.js";
+import { TensorList } from "./tensor_list.js";
+import { readTheme } from "./theme.js";
+import { TimePanel } from "./time_panel.js";
+import { accounting, headline, isFinal, percent, reading } from "./words.js";
+
+const DRAW_EVERY_MS = 200;
+const CHARTS_EVERY_MS = 1000; // curves over thousands of steps move too little to be drawn as often as the map
+
+export class LiveView {
+  constructor(Plotly) {
+    this.ask = () => {}; // ask(event, value): a question for Python, set at each rerun
+    this.store = new Store();
+    this.paused = false;
+    this.revision = 0;
+    this.tensor = null;
+    this.drawnAt = 0;
+    this.chartsDrawnAt = 0;
+    this.pending = 0;
+    this.connection = new Connection({
+      text: (message) => this.#text(message),
+      binary: (buffer) => this.#binary(buffer),
+      changed: () => this.#drawStrip(),
+      needTicket: () => this.ask("ticket", { job: this.jobId, at: Date.now() }),
+    });
+    this.#build(Plotly);
+    this.clock = setInterval(() => this.#tick(), 1000);
+  }
+
+  #build(Plotly) {
+    this.strip = new Strip({
+      pause: () => this.#pause(!this.paused),
+      follow: () => this.#follow(),
+      stop: () => this.ask("cancel", { job: this.jobId, at: Date.now() }),
+      pick: (jobId) => this.ask("pick", { job: jobId, at: Date.now() }),
+    });
+    this.lead = h("h1", {});
+    this.detail = h("p", {});
+    this.how = h("details", { class: "sm3-how" }, h("summary", {}, "how it is counted"), h("p"));
+    this.cause = h("p", { class: "sm3-cause" });
+    this.log = h("details", {}, h("summary", {}, "The worker's log"), h("pre"));
+    this.banner = h("div", { class: "sm3-banner", role: "alert", hidden: true }, this.cause, this.log);
+    this.map = new MapPanel(Plotly);
+    this.map.onRange = () => this.#schedule();
+    const pointed = (step) => this.charts.forEach((chart) => chart.point(step));
+    this.charts = CHARTS.map((chart) => new TimePanel(Plotly, { ...chart, pointed }));
+    this.list = new TensorList((name) => this.#pick(name));
+    this.element = h(
+      "div",
+      { class: "sm3", dataset: { frames: "0" } },
+      this.strip.element,
+      this.banner,
+      h(
+        "div",
+        { class: "sm3-body" },
+        h(
+          "div",
+          { class: "sm3-main" },
+          h("div", { class: "sm3-headline" }, this.lead, h("div", { class: "sm3-sub" }, this.detail, this.how)),
+          this.map.element,
+          h("div", { class: "sm3-charts" }, ...this.charts.map((chart) => chart.element)),
+        ),
+        this.list.element,
+      ),
+    );
+  }
+
+  /** Takes what Python says at each of its reruns; only another job makes a new connection. */
+  update(data) {
+    this.data = data;
+    if (data.job.id !== this.jobId) this.#openJob(data);
+    else this.connection.offer(data.ticket);
+    this.strip.list(data.jobs, this.jobId);
+    this.theme = null;
+    this.#drawStrip();
+    this.#schedule(true);
+  }
+
+  #openJob(data) {
+    this.jobId = data.job.id;
+    this.store = new Store();
+    this.store.job = data.job;
+    this.store.tensors = data.tensors;
+    this.tensor = null;
+    this.wanted = data.tensor;
+    this.revision++;
+    this.paused = false;
+    this.connection.greeting = null;
+    this.#choose();
+    this.connection.start((ticket) => liveUrl(this.data.api, this.jobId, ticket), data.ticket);
+  }
+
+  /** Ends connection and timers; the page has left. */
+  destroy() {
+    clearInterval(this.clock);
+    cancelAnimationFrame(this.pending);
+    this.connection.stop();
+  }
+
+  #text(message) {
+    const changed = this.store.text(message);
+    if (message.type === "job") this.#choose();
+    if (changed && isFinal(this.store.job)) this.ask("ended", { job: this.jobId, at: Date.now() });
+    this.#drawStrip();
+    if (message.type === "job") this.#schedule();
+  }
+
+  #binary(buffer) {
+    this.store.binary(buffer);
+    this.element.dataset.frames = String(this.store.frames);
+    this.#schedule();
+  }
+
+  /** Picks the tensor of the address, or the one with most accumulators among those with rows and columns. */
+  #choose() {
+    const { tensors } = this.store;
+    if (this.tensor || !tensors.length) return;
+    const matrices = tensors.filter(({ shape }) => shape.length > 1);
+    const largest = (matrices.length ? matrices : tensors).reduce((a, b) => (b.accumulator_bytes > a.accumulator_bytes ? b : a));
+    this.#pick(tensors.find(({ name }) => name === this.wanted)?.name ?? largest.name, { remember: false });
+  }
+
+  #pick(name, { remember = true } = {}) {
+    this.tensor = name;
+    this.connection.greet({ type: "select", tensor: name });
+    if (remember) {
+      const url = new URL(location.href);
+      url.searchParams.set("job", this.jobId);
+      url.searchParams.set("tensor", name);
+      history.replaceState(history.state, "", url);
+    }
+    this.#schedule(true);
+  }
+
+  #pause(paused) {
+    this.paused = paused;
+    this.#drawStrip();
+    if (!paused) this.#schedule(true);
+  }
+
+  #follow() {
+    this.revision++;
+    this.#pause(false);
+  }
+
+  #tick() {
+    this.connection.check(performance.now());
+    this.#drawStrip();
+    if (this.chartsAreBehind) this.#schedule();
+  }
+
+  /** Draws soon; with `force` at once, charts included, and even when paused. */
+  #schedule(force = false) {
+    if (force) this.chartsDrawnAt = 0;
+    if (this.pending || (this.paused && !force)) return;
+    const due = force ? 0 : this.drawnAt + DRAW_EVERY_MS - performance.now();
+    const draw = () => {
+      this.pending = requestAnimationFrame(() => {
+        this.pending = 0;
+        if (this.element.isConnected) this.#draw();
+      });
+    };
+    if (due <= 0) return draw();
+    this.pending = setTimeout(draw, due);
+  }
+
+  #draw() {
+    const begin = performance.now();
+    this.drawnAt = begin;
+    this.theme ??= readTheme(this.element);
+    const { store, theme } = this;
+    const words = headline(store.job.memory);
+    say(this.lead, words.lead);
+    say(this.detail, words.detail);
+    say(this.how.lastElementChild, accounting(store.job.memory));
+    this.how.hidden = !store.job.memory;
+    this.list.draw(store.tensors, this.tensor);
+    const revision = `${this.jobId}/${this.revision}`;
+    const tensor = store.tensors.find(({ name }) => name === this.tensor);
+    if (tensor) this.map.draw(tensor, store.frame, theme, revision);
+    if (begin - this.chartsDrawnAt >= CHARTS_EVERY_MS) {
+      this.chartsDrawnAt = begin;
+      this.chartsAreBehind = false;
+      const options = { revision, steps: store.job.spec.steps, tensor: this.tensor };
+      for (const chart of this.charts) chart.draw(store, theme, options);
+    } else this.chartsAreBehind = true;
+    this.element.dataset.step = String(store.frame?.step ?? "");
+    this.element.dataset.drawMs = (performance.now() - begin).toFixed(1);
+    this.element.dataset.draws = String(Number(this.element.dataset.draws ?? 0) + 1);
+  }
+
+  #drawStrip() {
+    const { job } = this.store;
+    if (!job) return;
+    const now = this.strip.draw(this.store, { connected: this.connection.isOpen, paused: this.paused });
+    this.element.dataset.kind = now.kind;
+    const failed = now.kind === "failed";
+    const problem = !failed && !this.connection.isOpen ? this.data?.problem : "";
+    this.banner.hidden = !failed && !problem;
+    say(this.cause, failed ? job.cause || "The worker gave no cause." : problem || "");
+    this.log.hidden = !failed || !this.data?.log;
+    say(this.log.lastElementChild, this.data?.log ?? "");
+  }
+}
+
+const CHARTS = [
+  {
+    name: "loss",
+    title: "Loss, nats a token (log)",
+    figure: lossFigure,
+    read: (store, at) => {
+      const loss = store.get("loss");
+      const validation = store.get("val_loss");
+      const upTo = loss.values.slice(0, at(loss) + 1);
+      const span = smoothingSpan(loss.length);
+      return [
+        { look: "accent", text: `smoothed ${reading(smooth(upTo.slice(-8 * span), span).at(-1))}` },
+        { look: "ghost", text: `raw ${reading(upTo.at(-1))}` },
+        { look: "diamond", text: `held out ${reading(validation.values[at(validation)])}` },
+      ];
+    },
+  },
+  {
+    name: "rate",
+    title: "Effective rate lr/√ν",
+    figure: rateFigure,
+    read: (store, at, tensor) => {
+      const [low, middle, high] = ["rate_p05", "rate_p50", "rate_p95"].map((name) => store.get(`${name}/${tensor}`));
+      return [
+        { look: "accent", text: `median ${reading(middle.values[at(middle)])}` },
+        { look: "band", text: `p5 ${reading(low.values[at(low)])} to p95 ${reading(high.values[at(high)])}` },
+      ];
+    },
+  },
+  {
+    name: "zeros",
+    title: "Zero in the gradient",
+    figure: zerosFigure,
+    read: (store, at, tensor) => {
+      const [rows, columns, never] = ["zero_rows", "zero_cols", "untouched"].map((name) => store.get(`${name}/${tensor}`));
+      return [
+        { look: "accent", text: `rows ${percent(rows.values[at(rows)])}` },
+        { look: "dash", text: `columns ${percent(columns.values[at(columns)])}` },
+        { look: "dot", text: `untouched ${percent(never.values[at(never)])}` },
+      ];
+    },
+  },
+];

@@ -1,0 +1,123 @@
+// Numbers and states in words. Pure; every text that the live view shows about a job is made here.
+
+const COUNT = new Intl.NumberFormat("en-US");
+const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+
+export const count = (n) => COUNT.format(n);
+export const power = (n) => `10${[...String(n)].map((c) => SUPERSCRIPTS[c]).join("")}`;
+
+/** Returns a share of 0 to 1 as 0 %, 0.4 %, 87 %. */
+export function percent(share) {
+  if (share === undefined || share === null || Number.isNaN(share)) return "–";
+  const hundredths = 100 * share;
+  return `${hundredths === 0 || hundredths >= 9.95 ? hundredths.toFixed(0) : hundredths.toFixed(1)} %`;
+}
+
+/** Returns bytes with three significant digits in a binary unit. */
+export function bytes(n) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (n >= 1024 && unit < units.length - 1) {
+    n /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? n : trim(n)} ${units[unit]}`;
+}
+
+/** Returns a ratio: 76, 2.0. */
+export const times = (x) => (x >= 10 ? count(Math.round(x)) : x.toFixed(1));
+
+function trim(n) {
+  return n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
+}
+
+/** Returns a number for reading off a chart: 4.013, 3.2e-4, 0. */
+export function reading(x) {
+  if (x === undefined || x === null) return "–";
+  if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞";
+  const size = Math.abs(x);
+  if (size === 0) return "0";
+  return size >= 0.01 && size < 10000 ? x.toPrecision(4) : x.toExponential(1);
+}
+
+/** Returns seconds as 58 s, 1:42, 3:05:00. */
+export function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  const pad = (n) => String(n).padStart(2, "0");
+  const [h, m] = [Math.floor(s / 3600), Math.floor((s % 3600) / 60)];
+  return h ? `${h}:${pad(m)}:${pad(s % 60)}` : `${m}:${pad(s % 60)}`;
+}
+
+export const shape = (dims) => (dims.length ? dims.map(count).join(" × ") : "scalar");
+
+/** Returns the page's one message and what supports it. */
+export function headline(memory) {
+  if (!memory) return { lead: "Waiting for the first step…", detail: "The optimizer's bytes are measured on its tensors once they exist." };
+  const all = bytes(memory.state_bytes);
+  const adam = bytes(memory.adam_bytes);
+  if (!memory.accumulator_bytes) {
+    return { lead: `${all} of optimizer state.`, detail: `It keeps no accumulators of covers. Adam holds ${adam} for these ${count(memory.num_parameters)} parameters.` };
+  }
+  const saved = memory.adam_bytes / memory.state_bytes;
+  const momentum = memory.momentum_bytes ? `, momentum included` : "";
+  return {
+    lead: `${bytes(memory.accumulator_bytes)} of accumulators. AdaGrad would hold ${bytes(memory.adagrad_bytes)}: ${times(memory.adagrad_bytes / memory.accumulator_bytes)}× less.`,
+    detail: `Optimizer state in total ${all}${momentum}; Adam would hold ${adam}: ${times(saved)}× less.`,
+  };
+}
+
+/** Returns how the headline is counted. */
+export function accounting(memory) {
+  if (!memory) return "";
+  const parameters = count(memory.num_parameters);
+  return [
+    `${parameters} parameters, ${bytes(memory.parameter_bytes)} of weights.`,
+    `Measured on the optimizer's own tensors: accumulators ${count(memory.accumulator_bytes)} B, momentum ${count(memory.momentum_bytes)} B.`,
+    `Adam: two fp32 numbers a parameter, 8 × ${parameters} = ${count(memory.adam_bytes)} B.`,
+    `AdaGrad: one, 4 × ${parameters} = ${count(memory.adagrad_bytes)} B.`,
+    "Momentum costs the same in all of them; the accumulators are what SM3 shrinks.",
+  ].join(" ");
+}
+
+const FINAL = {
+  succeeded: { kind: "done", glyph: "■", word: "DONE" },
+  cancelled: { kind: "done", glyph: "■", word: "STOPPED" },
+  failed: { kind: "failed", glyph: "✕", word: "FAILED" },
+  crashed: { kind: "failed", glyph: "✕", word: "CRASHED" },
+};
+
+export const isFinal = (job) => job.state in FINAL;
+
+/**
+ * Returns the strip's {kind, glyph, word, note}.
+ *
+ * `connected` is whether the socket is open, `ageS` the age of the newest frame in seconds or null without one,
+ * `staleAfterS` when such an age means trouble.
+ */
+export function status(job, { connected, ageS, staleAfterS, paused }) {
+  if (job.state in FINAL) return { ...FINAL[job.state], note: "" };
+  if (!connected) return { kind: "stale", glyph: "▲", word: ageS === null ? "CONNECTING" : `STALE ${duration(ageS)}`, note: ageS === null ? "" : "connection lost, trying again" };
+  if (job.state === "cancelling") return { kind: "wait", glyph: "◌", word: "STOPPING", note: "" };
+  if (job.state !== "running") return { kind: "wait", glyph: "◌", word: job.state.toUpperCase(), note: job.phase };
+  if (ageS !== null && ageS > staleAfterS) return { kind: "stale", glyph: "▲", word: `STALE ${duration(ageS)}`, note: "no new frame" };
+  if (paused) return { kind: "wait", glyph: "⏸", word: "VIEW PAUSED", note: "training goes on" };
+  return { kind: "live", glyph: "●", word: "LIVE", note: ageS === null ? job.phase || "waiting for the first frame" : "" };
+}
+
+/** Returns the sentence that says which set decides an entry: that sentence is SM3. */
+export function cellSentence(map, i, j, found) {
+  const row = map.rank1 ? "" : `${binName("row", map.rows.edges, i)} ∧ `;
+  const place = `${row}${binName(map.rank1 ? "entry" : "column", map.columns.edges, j)}`;
+  const nu = `ν = ${reading(found.nu)}`;
+  if (found.nu === 0) return `${place}: ν = 0, never touched${found.decides === "row" || found.decides === "column" ? ` (its ${found.decides} is 0)` : ""}`;
+  if (found.decides === "entry") return `${place}: ${nu} (it has an accumulator of its own)`;
+  if (found.row === Infinity || found.column === Infinity) return `${place}: ${nu} (its ${found.row === Infinity ? "column" : "row"} is the only set that holds it)`;
+  const sides = `row ${reading(found.row)}, column ${reading(found.column)}`;
+  return `${place}: ${nu}, ${found.decides === "both" ? "row and column agree" : `the ${found.decides} decides`} (${sides})`;
+}
+
+function binName(word, edges, k) {
+  const [from, to] = [edges[k], edges[k + 1] - 1];
+  return to > from ? `${word === "entry" ? "entries" : `${word}s`} ${count(from)}–${count(to)}` : `${word} ${count(from)}`;
+}

@@ -1,0 +1,54 @@
+"""The service as this dashboard's pages reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from sm3.remote.client import Client, ServiceError, Unreachable
+from sm3.remote.settings import ClientSettings
+
+Failure = (Unreachable, ServiceError)
+"""What any call of the client can raise."""
+
+
+@dataclass(frozen=True)
+class BrowserAddress:
+    """Where a browser finds the service: at `public_url`, or on the page's own host at `port` under `path`."""
+
+    public_url: str
+    port: str
+    path: str
+
+
+def client() -> Client:
+    """Returns the client of this process for the service that the settings name.
+
+    The settings are read at each run, so that a token made after the dashboard started is found.
+    """
+    settings = ClientSettings()
+    return _client(settings.url, settings.bearer())
+
+
+def browser_address() -> BrowserAddress:
+    """Returns where browsers find the service."""
+    settings = ClientSettings()
+    url = urlsplit(settings.url)
+    return BrowserAddress(settings.public_url, str(url.port or ""), url.path.rstrip("/"))
+
+
+def sentence(error: Exception) -> str:
+    """Returns what went wrong and what to do, for people."""
+    if isinstance(error, ServiceError) and error.problem.status in {401, 403}:
+        return (
+            f"{ClientSettings().url} refuses this dashboard's token. Set SM3_TOKEN, or SM3_DATA_DIR to the "
+            "service's data folder, and start the dashboard again."
+        )
+    return str(error)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _client(url: str, token: str) -> Client:
+    return Client(url, token)

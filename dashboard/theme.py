@@ -1,0 +1,85 @@
+"""How the pages look: Streamlit's theme options for light and dark, and the little CSS that they cannot say."""
+
+from __future__ import annotations
+
+_LIGHT = {
+    "primaryColor": "#0b6e82",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f3f5f6",
+    "textColor": "#172026",
+    "borderColor": "#dce1e4",
+    "orangeColor": "#c2570c",
+    "orangeTextColor": "#8f3d05",
+    "orangeBackgroundColor": "#fdeadb",
+    "redColor": "#c5283d",
+    "redTextColor": "#a31b2f",
+    "redBackgroundColor": "#fde8ea",
+}
+_DARK = {
+    "primaryColor": "#4fc3d9",
+    "backgroundColor": "#10161a",
+    "secondaryBackgroundColor": "#182025",
+    "textColor": "#e6ecef",
+    "borderColor": "#2b363d",
+    "orangeColor": "#f59e4b",
+    "orangeTextColor": "#ffc48c",
+    "orangeBackgroundColor": "#4a2c10",
+    "redColor": "#ff6b7d",
+    "redTextColor": "#ffa3ae",
+    "redBackgroundColor": "#4d1c24",
+}
+_BOTH = {
+    "baseRadius": "6px",
+    "buttonRadius": "6px",
+    "paddingTop": "8px",
+    "paddingBottom": "16px",
+}
+
+CSS = """
+<style>
+  [data-testid="stHeader"] { height: 48px; min-height: 48px; border-bottom: 1px solid var(--st-border-color, #8883); }
+  [data-testid="stMainBlockContainer"] { padding: 56px 24px 0; max-width: none; }
+  [data-testid="stVerticalBlock"] { gap: 8px; }
+  [data-testid="stElementContainer"]:has(> [data-testid="stHtml"] style) { display: none; }
+  .stApp { font-variant-numeric: tabular-nums; }
+  .stApp h1 { font-size: 28px; line-height: 1.2; padding: 0 0 8px; letter-spacing: -0.01em; }
+  .stApp h3 { font-size: 18px; padding: 0 0 8px; }
+  [data-testid="stNumberInputStepDown"], [data-testid="stNumberInputStepUp"] { display: none; }
+  [data-testid="stWidgetLabel"] p { font-size: 13px; }
+  .stApp [data-testid="stCode"] code { font-size: 13px; }
+  .st-key-jobs_page { padding-top: 8px; }
+  .st-key-notice { min-height: calc(100vh - 160px); max-width: 640px; margin: 0 auto; }
+  .st-key-notice { justify-content: center; gap: 16px; }
+  .st-key-notice h1 { font-size: 34px; }
+  @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 56px 8px 0; } }
+</style>
+"""
+
+
+def options() -> dict[str, str]:
+    """Returns Streamlit's configuration for both themes; the browser's own preference picks one."""
+    themes = {"light": _LIGHT | _BOTH, "dark": _DARK | _BOTH}
+    return {
+        f"theme.{theme}.{name}": value for theme, looks in themes.items() for name, value in looks.items()
+    }
+
+
+_MARK = """
+    <rect x="0" y="2" width="6" height="6" rx="1"/><rect x="14" y="2" width="6" height="6" rx="1" opacity=".35"/>
+    <rect x="0" y="16" width="6" height="6" rx="1"/><rect x="14" y="16" width="6" height="6" rx="1" opacity=".35"/>
+    <rect x="7" y="2" width="6" height="6" rx="1" opacity=".35"/>
+    <rect x="7" y="16" width="6" height="6" rx="1" opacity=".35"/>
+    <rect x="0" y="9" width="6" height="6" rx="1"/><rect x="7" y="9" width="6" height="6" rx="1"/>
+    <rect x="14" y="9" width="6" height="6" rx="1"/>
+"""
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg" '
+ICON = f'{_SVG}width="20" height="24" viewBox="0 0 20 24"><g fill="#1890a6">{_MARK}</g></svg>'
+"""The page's icon in the browser's tab: a row and a column of a matrix."""
+
+LOGO = f"""{_SVG}width="136" height="24" viewBox="0 0 136 24">
+  <g fill="#1890a6">{_MARK}
+    <text x="28" y="18" font-family="system-ui, sans-serif" font-size="16" font-weight="700">SM3 Scope</text>
+  </g>
+</svg>
+"""
+"""The same with the name."""

@@ -1,0 +1,1 @@
+"""One page a file. Views fetch through `dashboard.session`, compute through `dashboard.figures`, and compose."""

@@ -1,0 +1,106 @@
+"""The Live page: what does the optimizer know right now?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import session
+from dashboard.figures.demo import DEMO, invitation
+from dashboard.figures.labels import choose, job_label
+from dashboard.live import LiveData, asked, mount
+from dashboard.views import trouble
+from sm3.remote.client import Client, ServiceError
+from sm3.remote.wire import JobState, JobView
+
+_LAST = "live/last"
+_PROBLEM = "live/problem"
+
+
+def page() -> None:
+    """Draws the page."""
+    _live()
+
+
+@st.fragment
+def _live() -> None:
+    """Fetches and shows; a fragment, so that the view's questions rerun nothing else."""
+    try:
+        data = _fetch(session.client())
+    except session.Failure as error:
+        last: LiveData | None = st.session_state.get(_LAST)
+        if last is None or isinstance(error, ServiceError):
+            trouble.show(error)
+            return
+        data = replace(last, ticket="", problem=session.sentence(error))
+    if data is None:
+        _empty()
+        return
+    st.session_state[_LAST] = data
+    mount(
+        data,
+        {"ticket": _rerun, "ended": _rerun, "cancel": _cancel, "pick": _pick},
+    )
+
+
+def _fetch(client: Client) -> LiveData | None:
+    """Returns what the view needs, or None while there is no job at all."""
+    jobs = client.jobs(limit=50).items
+    wanted = st.query_params.get("job")
+    job = next((job for job in jobs if job.id == wanted), None) if wanted else choose(jobs)
+    if job is None and wanted:
+        job = client.job(wanted)
+    if job is None:
+        return None
+    if job.id != wanted:
+        st.query_params["job"] = job.id
+    listed = jobs if any(listed.id == job.id for listed in jobs) else (job, *jobs)
+    return LiveData(
+        job=job,
+        ticket=client.ticket(job.id).ticket,
+        tensor=st.query_params.get("tensor", ""),
+        jobs=tuple((listed_job.id, job_label(listed_job)) for listed_job in listed),
+        api=session.browser_address(),
+        log=_log(client, job),
+        problem=st.session_state.pop(_PROBLEM, ""),
+    )
+
+
+def _log(client: Client, job: JobView) -> str:
+    return client.log(job.id) if job.state in {JobState.FAILED, JobState.CRASHED} else ""
+
+
+def _rerun() -> None:
+    """Answers a question whose answer is in what every run fetches."""
+
+
+def _cancel() -> None:
+    """Stops the job that the view asks to stop."""
+    try:
+        session.client().cancel(asked("cancel")["job"])
+    except session.Failure as error:
+        st.session_state[_PROBLEM] = session.sentence(error)
+
+
+def _pick() -> None:
+    """Goes to the job that the view asks for."""
+    st.query_params.pop("tensor", None)
+    st.query_params["job"] = asked("pick")["job"]
+
+
+def _empty() -> None:
+    with st.container(key="notice"):
+        st.markdown("# Nothing is training yet.")
+        st.markdown(invitation())
+        st.button("Run the demo", type="primary", on_click=_launch_demo)
+        if problem := st.session_state.pop(_PROBLEM, ""):
+            st.markdown(problem)
+        st.page_link(st.session_state["pages"]["jobs"], label="or launch a job of your own")
+
+
+def _launch_demo() -> None:
+    try:
+        st.query_params["job"] = session.client().launch(DEMO).id
+    except session.Failure as error:
+        st.session_state[_PROBLEM] = session.sentence(error)
