@@ -13,9 +13,9 @@ from server.worker.data.base import (
     Report,
     SourceError,
     digest,
-    load_corpus,
 )
 from server.worker.data.kjv import BOOK_FILES, KJV, read_books
+from server.worker.data.load import load_corpus
 from server.worker.data.registry import CORPORA
 from server.worker.data.stdlib import STDLIB, PythonFiles
 from sm3.remote.recipe_specs import CorpusName

@@ -10,7 +10,6 @@ machine and stays the same when other documents come or go.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from sm3.remote.recipe_specs import CorpusName
@@ -102,45 +101,3 @@ def digest(documents: Sequence[Document]) -> str:
             total.update(len(data).to_bytes(8, "big"))
             total.update(data)
     return total.hexdigest()
-
-
-def load_corpus(corpus: Corpus, *, cache_dir: Path, report: Report) -> LoadedCorpus:
-    """Read a corpus from the first of its sources that works.
-
-    Args:
-        corpus: the declaration.
-        cache_dir: where a text that came over a network is kept after the first read.
-        report: told of downloads.
-
-    Returns:
-        The documents and where they came from.
-
-    Raises:
-        DataUnavailableError: no source worked.
-    """
-    if not corpus.kept:
-        return _first_that_works(corpus, report=report, failures=[])
-    # Here, because both modules import this one.
-    from server.worker.data.atomic import locked
-    from server.worker.data.cache import read_kept, write_kept
-
-    path = cache_dir / "corpora" / f"{corpus.name.value}.jsonl"
-    with locked(path, report=report):
-        try:
-            return read_kept(corpus, path)
-        except SourceError as error:
-            loaded = _first_that_works(corpus, report=report, failures=[f"the cache: {error}"])
-        write_kept(loaded, path)
-        return loaded
-
-
-def _first_that_works(corpus: Corpus, *, report: Report, failures: list[str]) -> LoadedCorpus:
-    for source in corpus.sources:
-        try:
-            documents = source.read(report=report)
-        except SourceError as error:
-            failures.append(f"{source.described}: {error}")
-        else:
-            return LoadedCorpus(corpus, documents, source.described, digest(documents))
-    tried = "; ".join(failures)
-    raise DataUnavailableError(f"corpus {corpus.name.value!r} could not be read from any source: {tried}")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from server.worker.data.atomic import locked, put_in_place
-from server.worker.data.base import Corpus, LoadedCorpus, Report, load_corpus
+from server.worker.data.base import Corpus, LoadedCorpus, Report
+from server.worker.data.load import load_corpus
 from server.worker.data.tokenizer import encode, sample, train_tokenizer
 
 FORMAT = 1

@@ -14,13 +14,11 @@ from typing import Protocol, TypeAlias
 
 import torch
 
+from server.worker.data.base import Report as Report
 from sm3.remote.recipe_specs import RecipeSpec
 
 Batch: TypeAlias = Mapping[str, torch.Tensor]
 """Named tensors on the task's device; only the recipe's own `loss` knows the names."""
-
-Report: TypeAlias = Callable[[str], None]
-"""Takes one line on what is happening now, for people who wait."""
 
 
 @dataclass(frozen=True)
