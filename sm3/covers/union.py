@@ -42,7 +42,7 @@ class Union(Cover):
             own = member.bound(mu[start:stop], shape)
             nu = own if nu is None else nu.minimum(own)
             start = stop
-        assert nu is not None  # noqa: S101 - there are at least two members
+        assert nu is not None
         return nu
 
     def _reduce(self, nu: Tensor) -> Accumulators:

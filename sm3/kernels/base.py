@@ -7,7 +7,7 @@ momentum in place, each equal to what `sm3.update` defines, and leaves the gradi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sm3.covers.base import Accumulators, Cover
-    from sm3.kernels.momentum import Momentum
+    from sm3.kernels.momentum import Momentum, MomentumDtype
     from sm3.update import Variant
 
 
@@ -26,6 +26,7 @@ class StepOptions:
     Attributes:
         lr: Learning rate, a float or a 0-d tensor.
         momentum: β in `m ← βm + (1−β)·g/√nu`; 0 for none.
+        momentum_dtype: How `m` is stored.
         variant: SM3-I or SM3-II.
         beta2: Decay of the accumulators, None for sums.
         weight_decay: λ in the decoupled `w ← (1 − lr·λ)·w`.
@@ -34,29 +35,30 @@ class StepOptions:
 
     lr: float | Tensor
     momentum: float
+    momentum_dtype: MomentumDtype
     variant: Variant
     beta2: float | None
     weight_decay: float
     maximize: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """One tensor to step: all but `grad` is written in place.
+    """One tensor to step; `param`, `mu` and `momentum` are written in place.
 
     Attributes:
         param: The parameter, any floating dtype and strides.
-        grad: Its gradient, of the same shape.
         cover: Covers `param.shape`.
-        mu: The accumulators, float32.
+        mu: The accumulators, float32 and contiguous.
         momentum: None where there is none.
+        prepared: What the kernel keeps for this tensor from one step to the next.
     """
 
     param: Tensor
-    grad: Tensor
     cover: Cover
     mu: Accumulators
     momentum: Momentum | None
+    prepared: Any = None
 
 
 class Kernel(Protocol):
@@ -65,10 +67,13 @@ class Kernel(Protocol):
     name: str
 
     def refuses(self, param: Tensor, cover: Cover, options: StepOptions) -> str | None:
-        """Why this kernel cannot serve such a tensor, or None where it can."""
+        """Why this kernel cannot serve such a tensor, or None where it can.
 
-    def run(self, batch: Sequence[Work], options: StepOptions) -> None:
-        """Step every tensor of the batch."""
+        May depend on all but the numbers in `options`: those change from step to step.
+        """
+
+    def run(self, batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) -> None:
+        """Step every tensor of the batch by its dense gradient, which has the same shape and any strides."""
 
 
 @dataclass(frozen=True, slots=True)

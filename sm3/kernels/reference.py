@@ -22,15 +22,15 @@ def refuses(param: Tensor, cover: Cover, options: StepOptions) -> str | None:
     return None
 
 
-def run(batch: Sequence[Work], options: StepOptions) -> None:
+def run(batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) -> None:
     """Step every tensor of the batch; temporaries of a few times the largest tensor."""
-    for work in batch:
-        step(work, options)
+    for work, grad in zip(batch, grads, strict=True):
+        step(work, grad, options)
 
 
-def step(work: Work, options: StepOptions) -> None:
+def step(work: Work, grad: Tensor, options: StepOptions) -> None:
     """Step one tensor: float32 maths whatever the parameter's dtype, rounded once on the way back."""
-    g = work.grad.float()
+    g = grad.float()
     if options.maximize:
         g = -g
     u, mu = advance(work.cover, work.mu, g, variant=options.variant, beta2=options.beta2)

@@ -21,16 +21,15 @@ if TYPE_CHECKING:
     from sm3.kernels.base import StepOptions, Work
 
 
-def step(work: Work, options: StepOptions) -> None:
-    """Step one tensor whose gradient is sparse (COO, coalesced or not; duplicates are summed)."""
-    grad = work.grad.coalesce()
+def step(work: Work, grad: Tensor, options: StepOptions) -> None:
+    """Step one tensor by a sparse gradient (COO, coalesced or not; duplicates are summed)."""
+    grad = grad.coalesce()
     if grad._nnz() == 0:
         return
     row_mu = _row_accumulator(work)
     if grad.sparse_dim() != 1 or row_mu is None:
         # Exact as well: where g = 0 and there is no momentum, SM3 moves nothing.
-        dense = replace(work, grad=grad.to_dense(), momentum=None)
-        reference.step(dense, replace(options, weight_decay=0.0))
+        reference.step(replace(work, momentum=None), grad.to_dense(), replace(options, weight_decay=0.0))
         return
     mu, cover = row_mu
     rows = grad.indices()[0]

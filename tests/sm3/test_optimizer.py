@@ -390,7 +390,7 @@ def test_propagate_lets_nan_through():
         ({"weight_decay": -0.1}, "weight_decay=-0.1; allowed"),
         ({"variant": "III"}, "variant='III'; allowed: 'I', 'II'"),
         ({"nonfinite": "ignore"}, "nonfinite='ignore'; allowed: 'raise', 'skip', 'propagate'"),
-        ({"kernel": "warp"}, "kernel='warp'; allowed: 'auto', 'reference'"),
+        ({"kernel": "warp"}, "kernel='warp'; allowed: 'auto', 'cpu', "),
         ({"cover": {"kind": "slice"}}, "slices"),
         ({"rules": [("*", Slices(dims=(2,)))]}, "parameter '0.0': slices along dim 2"),
     ],

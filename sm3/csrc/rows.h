@@ -1,0 +1,83 @@
+/* One pass of SM3-II over a run of rows. Included by step.c once for each instruction set, with
+ *   TARGET    the function attribute that selects the instruction set (may be empty)
+ *   NAMED(x)  the name x with the instruction set's suffix
+ *
+ * Accumulators are never negative, so their bits order as integers do, with NaN above inf. Maxima are therefore
+ * taken on integers: NaN propagates, and the compiler may reassociate. Minima are taken on floats, where
+ * (r < c ? r : c) gives c if either is NaN; a NaN in r is carried by the factor of g*g instead.
+ */
+
+/* Every variant is this one function with constant `bound` and `moment`. */
+TARGET static inline __attribute__((always_inline)) void NAMED(run_rows)(const Hyper *h, const Band *band,
+                                                                         int bound, int moment)
+{
+    const float sign = h->sign, keep = h->keep, gain = h->gain, beta = h->beta, blend = h->blend;
+    const float decay = h->decay, lr = h->lr;
+    const int64_t width = band->width;
+    for (int64_t i = 0; i < band->rows; i++) {
+        float *restrict w = band->w + i * band->stride;
+        const float *restrict g = band->g + i * band->stride;
+        float *restrict mf = (float *)band->m + i * band->stride;
+        uint16_t *restrict mh = (uint16_t *)band->m + i * band->stride;
+        const float *restrict c = band->c;
+        uint32_t *restrict cnew = band->cnew;
+        float r = 0.0f, row_gain = gain;
+        uint32_t rmax = 0;
+        if (bound & BOUND_ROW) {
+            r = as_float(band->rold[i]);
+            if (r != r) row_gain = r;
+            if (!band->first) rmax = band->r[i];
+        }
+        for (int64_t j = 0; j < width; j++) {
+            float gj = sign * g[j];
+            float b = bound & BOUND_EACH ? as_float(cnew[j])
+                      : !(bound & BOUND_COL) ? r
+                      : !(bound & BOUND_ROW) ? c[j]
+                      : (r < c[j] ? r : c[j]);
+            float nu = keep * b + row_gain * (gj * gj);
+            uint32_t bits = as_bits(nu) & 0x7fffffffu;
+            if (bound & BOUND_ROW) rmax = bits > rmax ? bits : rmax;
+            if (bound & BOUND_COL) cnew[j] = bits > cnew[j] ? bits : cnew[j];
+            if (bound & BOUND_EACH) cnew[j] = bits;
+            float u = gj / sqrtf(nu + EPSILON);
+            if (moment == MOMENT_F32) {
+                u = beta * mf[j] + blend * u;
+                mf[j] = u;
+            }
+            if (moment == MOMENT_BF16) {
+                u = beta * from_bf16(mh[j]) + blend * u;
+                mh[j] = to_bf16(u);
+            }
+            w[j] = decay * w[j] - lr * u;
+        }
+        if (bound & BOUND_ROW) band->r[i] = rmax;
+    }
+}
+
+TARGET static void NAMED(rows)(const Hyper *h, const Band *band, int bound, int moment)
+{
+#define CASE(B, M) \
+    if (bound == (B) && moment == (M)) NAMED(run_rows)(h, band, B, M);
+#define CASES(B) CASE(B, MOMENT_NONE) CASE(B, MOMENT_F32) CASE(B, MOMENT_BF16)
+    CASES(BOUND_ROW | BOUND_COL)
+    CASES(BOUND_ROW)
+    CASES(BOUND_COL)
+    CASES(BOUND_EACH)
+#undef CASES
+#undef CASE
+}
+
+/* Whether all n numbers are finite: no exponent is all ones. */
+TARGET static int NAMED(all_finite)(const float *g, int64_t n)
+{
+    for (int64_t start = 0; start < n; start += 4096) {
+        int64_t stop = start + 4096 < n ? start + 4096 : n;
+        uint32_t top = 0;
+        for (int64_t j = start; j < stop; j++) {
+            uint32_t bits = as_bits(g[j]) & 0x7fffffffu;
+            top = bits > top ? bits : top;
+        }
+        if (top >= 0x7f800000u) return 0;
+    }
+    return 1;
+}

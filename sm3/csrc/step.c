@@ -1,0 +1,396 @@
+/* SM3-II in one pass over each tensor, for float32 parameters on the CPU.
+ *
+ * A tensor of any rank is dim 0 times the rest. Under slices, the bound of a column is the min over the
+ * accumulators of the trailing dims, and its new max is reduced back onto them afterwards. Traffic: read w and
+ * g, write w = 12 bytes an entry without momentum; 20 with. Transient memory: two column vectors a thread.
+ *
+ * The definition is sm3/update.py; every path here equals it, NaN and inf included.
+ *
+ * Legend: w parameter, g gradient, m momentum, r row accumulators, c bounds of columns, cnew their new maxima,
+ * nu AdaGrad's stand-in, u = g/sqrt(nu).
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#define EPSILON 1e-30f
+#define MAX_TRAILING 7
+#define STRIP 16384          /* columns taken at once, so that bounds and maxima stay in the second-level cache */
+#define PARALLEL_FROM 65536  /* entries from which one tensor is worth several threads */
+
+enum { BOUND_ROW = 1, BOUND_COL = 2, BOUND_EACH = 4 };
+enum { MOMENT_NONE = 0, MOMENT_F32 = 1, MOMENT_BF16 = 2 };
+enum { COVER_SLICES = 0, COVER_BLOCKS = 1, COVER_SINGLETONS = 2, COVER_WHOLE = 3 };
+
+typedef struct {
+    float sign;   /* -1 to maximize */
+    float keep;   /* beta2, or 1 */
+    float gain;   /* 1 - beta2, or 1 */
+    float beta;   /* momentum */
+    float blend;  /* 1 - momentum */
+    float decay;  /* 1 - lr * weight_decay */
+    float lr;
+} Hyper;
+
+/* One tensor to step; sm3/kernels/cpu.py lays these int64 words out in this order. */
+typedef struct {
+    int64_t w, g, m;              /* addresses; m may be 0 */
+    int64_t moment;               /* MOMENT_* */
+    int64_t cover;                /* COVER_* */
+    int64_t rows, cols;
+    int64_t mu;                   /* slices: accumulator of dim 0, or 0; else the only accumulator */
+    int64_t row_edge;             /* blocks: the tile's edge along dim 0 */
+    int64_t trailing;             /* number of trailing dims below */
+    int64_t size[MAX_TRAILING];   /* their sizes */
+    int64_t of[MAX_TRAILING];     /* slices: their accumulators, or 0; blocks: their edges */
+} Task;
+
+/* A run of rows within a strip of columns. */
+typedef struct {
+    float *w;
+    const float *g;
+    char *m;
+    uint32_t *r;            /* new row maxima */
+    const uint32_t *rold;   /* row accumulators; may be r itself where `first` is all there is */
+    const float *c;
+    uint32_t *cnew;
+    int64_t rows, width, stride;
+    int first;              /* whether r starts at 0 rather than at what it holds */
+} Band;
+
+static inline float as_float(uint32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
+static inline uint32_t as_bits(float x) { uint32_t bits; memcpy(&bits, &x, 4); return bits; }
+static inline float from_bf16(uint16_t half) { return as_float((uint32_t)half << 16); }
+static inline uint16_t to_bf16(float x)
+{
+    uint32_t bits = as_bits(x);
+    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    return (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : (uint16_t)rounded;
+}
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t tiles(int64_t size, int64_t edge) { return (size + edge - 1) / edge; }
+
+#define TARGET
+#define NAMED(x) x##_baseline
+#include "rows.h"
+#undef NAMED
+#undef TARGET
+static void (*rows)(const Hyper *, const Band *, int, int) = rows_baseline;
+static int (*all_finite)(const float *, int64_t) = all_finite_baseline;
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define TARGET __attribute__((target("avx2")))
+#define NAMED(x) x##_avx2
+#include "rows.h"
+#undef NAMED
+#undef TARGET
+static int use_avx2(int wanted)
+{
+    int use = wanted && __builtin_cpu_supports("avx2");
+    rows = use ? rows_avx2 : rows_baseline;
+    all_finite = use ? all_finite_avx2 : all_finite_baseline;
+    return use;
+}
+#else
+static int use_avx2(int wanted) { return 0; }
+#endif
+
+/* ---- one tensor, entries or rows [start, stop) of it ---- */
+
+static Band band_at(const Task *t, int64_t entry)
+{
+    Band band = {.w = (float *)t->w + entry, .g = (const float *)t->g + entry, .first = 1};
+    band.m = t->m ? (char *)t->m + entry * (t->moment == MOMENT_BF16 ? 2 : 4) : 0;
+    return band;
+}
+
+static void singletons(const Task *t, const Hyper *h, int64_t start, int64_t stop)
+{
+    Band band = band_at(t, start);
+    band.cnew = (uint32_t *)t->mu + start;
+    band.rows = 1, band.width = stop - start;
+    rows(h, &band, BOUND_EACH, (int)t->moment);
+}
+
+static uint32_t whole(const Task *t, const Hyper *h, uint32_t old, int64_t start, int64_t stop)
+{
+    uint32_t top = 0;
+    Band band = band_at(t, start);
+    band.r = &top, band.rold = &old;
+    band.rows = 1, band.width = stop - start;
+    rows(h, &band, BOUND_ROW, (int)t->moment);
+    return top;
+}
+
+/* c: bounds of the columns, or 0; cnew: takes their maxima; rold: room for all rows if cols > STRIP. */
+static void slices(const Task *t, const Hyper *h, const float *c, uint32_t *cnew, uint32_t *rold, int64_t start,
+                   int64_t stop)
+{
+    int bound = (t->mu ? BOUND_ROW : 0) | (c ? BOUND_COL : 0);
+    uint32_t *r = t->mu ? (uint32_t *)t->mu + start : 0;
+    if (r && t->cols > STRIP) memcpy(rold + start, r, (stop - start) * 4);
+    for (int64_t j = 0; j < t->cols; j += STRIP) {
+        Band band = band_at(t, start * t->cols + j);
+        band.r = r, band.rold = t->cols > STRIP ? rold + start : r;
+        band.c = c ? c + j : 0, band.cnew = cnew + j;
+        band.rows = stop - start, band.width = least(STRIP, t->cols - j), band.stride = t->cols;
+        band.first = j == 0;
+        rows(h, &band, bound, (int)t->moment);
+    }
+}
+
+/* ---- columns: (trailing index) counted in row-major order ---- */
+
+typedef struct { int64_t at[MAX_TRAILING]; } Odometer;
+
+static inline void turn(Odometer *o, const Task *t, int64_t dims)
+{
+    for (int64_t k = dims - 1; k >= 0; k--) {
+        if (++o->at[k] < t->size[k]) return;
+        o->at[k] = 0;
+    }
+}
+
+static void columns_from_slices(const Task *t, float *c)
+{
+    Odometer o = {{0}};
+    for (int64_t j = 0; j < t->cols; j++, turn(&o, t, t->trailing)) {
+        float b = INFINITY;
+        for (int64_t k = 0; k < t->trailing; k++) {
+            if (!t->of[k]) continue;
+            float mu = ((const float *)t->of[k])[o.at[k]];
+            if (!(b <= mu) && b == b) b = mu;
+        }
+        c[j] = b;
+    }
+}
+
+static void slices_from_columns(const Task *t, const uint32_t *cnew)
+{
+    Odometer o = {{0}};
+    for (int64_t k = 0; k < t->trailing; k++)
+        if (t->of[k]) memset((void *)t->of[k], 0, t->size[k] * 4);
+    for (int64_t j = 0; j < t->cols; j++, turn(&o, t, t->trailing))
+        for (int64_t k = 0; k < t->trailing; k++) {
+            if (!t->of[k]) continue;
+            uint32_t *mu = (uint32_t *)t->of[k] + o.at[k];
+            if (cnew[j] > *mu) *mu = cnew[j];
+        }
+}
+
+/* Rows of tiles [start, stop) under blocks; c and cnew hold t->cols numbers each. */
+static void blocks(const Task *t, const Hyper *h, float *c, uint32_t *cnew, int64_t start, int64_t stop)
+{
+    int64_t outer = t->trailing > 1 ? t->trailing - 1 : 0, last = t->trailing - 1;
+    int64_t run = t->trailing ? t->size[last] : 1, edge = t->trailing ? t->of[last] : 1;
+    int64_t across = 1;
+    for (int64_t k = 0; k < t->trailing; k++) across *= tiles(t->size[k], t->of[k]);
+    for (int64_t tile_row = start; tile_row < stop; tile_row++) {
+        uint32_t *mu = (uint32_t *)t->mu + tile_row * across;
+        int64_t first = tile_row * t->row_edge, n = least(t->row_edge, t->rows - first);
+        for (int writing = 0; writing < 2; writing++) {
+            Odometer o = {{0}};
+            if (writing) memset(mu, 0, across * 4);
+            for (int64_t j = 0; j < t->cols; j += run, turn(&o, t, outer)) {
+                int64_t tile = 0;
+                for (int64_t k = 0; k < outer; k++) tile = tile * tiles(t->size[k], t->of[k]) + o.at[k] / t->of[k];
+                tile *= tiles(run, edge);
+                for (int64_t from = 0; from < run; from += edge, tile++) {
+                    int64_t to = least(from + edge, run);
+                    if (!writing) {
+                        for (int64_t i = from; i < to; i++) c[j + i] = as_float(mu[tile]), cnew[j + i] = 0;
+                    } else {
+                        uint32_t top = mu[tile];
+                        for (int64_t i = from; i < to; i++) top = cnew[j + i] > top ? cnew[j + i] : top;
+                        mu[tile] = top;
+                    }
+                }
+            }
+            if (writing) break;
+            for (int64_t j = 0; j < t->cols; j += STRIP) {
+                Band band = band_at(t, first * t->cols + j);
+                band.c = c + j, band.cnew = cnew + j;
+                band.rows = n, band.width = least(STRIP, t->cols - j), band.stride = t->cols;
+                rows(h, &band, BOUND_COL, (int)t->moment);
+            }
+        }
+    }
+}
+
+/* ---- the whole of one tensor, by `threads` threads ---- */
+
+typedef struct {
+    int64_t cols, rows;   /* capacity */
+    float *c;             /* threads * cols */
+    uint32_t *cnew;       /* threads * cols */
+    uint32_t *rold;       /* threads * rows */
+} Scratch;
+
+static void run_part(const Task *t, const Hyper *h, const Scratch *s, const float *c, uint32_t old, uint32_t *tops,
+                     int64_t slot, int64_t part, int64_t parts)
+{
+    int64_t units = t->cover == COVER_SLICES   ? t->rows
+                    : t->cover == COVER_BLOCKS ? tiles(t->rows, t->row_edge)
+                                               : t->rows * t->cols;
+    int64_t start = units * part / parts, stop = units * (part + 1) / parts;
+    uint32_t *cnew = s->cnew + slot * s->cols;
+    switch (t->cover) {
+    case COVER_SINGLETONS: singletons(t, h, start, stop); break;
+    case COVER_WHOLE: tops[part] = whole(t, h, old, start, stop); break;
+    case COVER_BLOCKS: blocks(t, h, s->c + slot * s->cols, cnew, start, stop); break;
+    default:
+        if (c) memset(cnew, 0, t->cols * 4);
+        slices(t, h, c, cnew, s->rold + slot * s->rows, start, stop);
+    }
+}
+
+#define MAX_THREADS 256
+
+static void run_task(const Task *t, const Hyper *h, const Scratch *s, int64_t slot, int threads)
+{
+    uint32_t tops[MAX_THREADS] = {0}, old = t->cover == COVER_WHOLE ? *(uint32_t *)t->mu : 0;
+    const float *c = 0;
+    int parts = t->rows * t->cols < PARALLEL_FROM ? 1 : threads;
+    if (t->cover == COVER_SLICES) {
+        int chosen = 0;
+        for (int64_t k = 0; k < t->trailing; k++) chosen += t->of[k] != 0;
+        if (t->trailing == 1 && chosen) c = (const float *)t->of[0];
+        else if (chosen) c = s->c + slot * s->cols, columns_from_slices(t, s->c + slot * s->cols);
+        if (parts > t->rows) parts = (int)t->rows;
+    }
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(parts) schedule(static, 1) if (parts > 1)
+#endif
+    for (int part = 0; part < parts; part++)
+        run_part(t, h, s, c, old, tops, slot + part, part, parts);
+    if (t->cover == COVER_WHOLE) {
+        for (int part = 1; part < parts; part++) tops[0] = tops[part] > tops[0] ? tops[part] : tops[0];
+        *(uint32_t *)t->mu = tops[0];
+    }
+    if (t->cover == COVER_SLICES && c) {
+        uint32_t *cnew = s->cnew + slot * s->cols;
+        for (int part = 1; part < parts; part++) {
+            const uint32_t *more = cnew + part * s->cols;
+            for (int64_t j = 0; j < t->cols; j++) cnew[j] = more[j] > cnew[j] ? more[j] : cnew[j];
+        }
+        if (t->trailing == 1) memcpy((void *)t->of[0], cnew, t->cols * 4);
+        else slices_from_columns(t, cnew);
+    }
+}
+
+/* Large tensors one after another, each by all threads; small ones shared out among the threads. */
+static int run_tasks(const Task *tasks, int64_t count, const Hyper *h, int threads)
+{
+    Scratch s = {0};
+    for (int64_t k = 0; k < count; k++) {
+        const Task *t = tasks + k;
+        if (t->cover != COVER_SLICES && t->cover != COVER_BLOCKS) continue;
+        if (t->cols > s.cols) s.cols = t->cols;
+        if (t->cover == COVER_SLICES && t->cols > STRIP && t->rows > s.rows) s.rows = t->rows;
+    }
+    s.c = malloc(threads * (2 * s.cols + s.rows) * 4 + 64);
+    if (!s.c) return -1;
+    s.cnew = (uint32_t *)s.c + threads * s.cols;
+    s.rold = s.cnew + threads * s.cols;
+    for (int64_t k = 0; k < count; k++)
+        if (threads == 1 || tasks[k].rows * tasks[k].cols >= PARALLEL_FROM) run_task(tasks + k, h, &s, 0, threads);
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)
+        for (int64_t k = 0; k < count; k++)
+            if (tasks[k].rows * tasks[k].cols < PARALLEL_FROM)
+                run_task(tasks + k, h, &s, omp_get_thread_num(), 1);
+    }
+#endif
+    free(s.c);
+    return 0;
+}
+
+/* ---- Python ---- */
+
+static int usable_threads(int asked)
+{
+#ifdef _OPENMP
+    return asked < 1 ? 1 : asked > MAX_THREADS ? MAX_THREADS : asked;
+#else
+    return 1;
+#endif
+}
+
+static PyObject *py_step(PyObject *self, PyObject *args)
+{
+    unsigned long long address;
+    Py_ssize_t count;
+    int threads, failed;
+    Hyper h;
+    if (!PyArg_ParseTuple(args, "Kni(fffffff)", &address, &count, &threads, &h.sign, &h.keep, &h.gain, &h.beta,
+                          &h.blend, &h.decay, &h.lr))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = run_tasks((const Task *)(uintptr_t)address, count, &h, usable_threads(threads));
+    Py_END_ALLOW_THREADS
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_first_nonfinite(PyObject *self, PyObject *args)
+{
+    unsigned long long address;
+    Py_ssize_t count, found = -1;
+    int threads;
+    if (!PyArg_ParseTuple(args, "Kni", &address, &count, &threads)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    const int64_t *pairs = (const int64_t *)(uintptr_t)address;
+    for (Py_ssize_t k = 0; k < count && found < 0; k++) {
+        const float *g = (const float *)pairs[2 * k];
+        int64_t n = pairs[2 * k + 1], pieces = n < PARALLEL_FROM ? 1 : tiles(n, PARALLEL_FROM), bad = 0;
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(usable_threads(threads)) reduction(| : bad) if (threads > 1 && pieces > 1)
+#endif
+        for (int64_t piece = 0; piece < pieces; piece++) {
+            int64_t start = piece * PARALLEL_FROM;
+            if (!bad) bad |= !all_finite(g + start, least(PARALLEL_FROM, n - start));
+        }
+        if (bad) found = k;
+    }
+    Py_END_ALLOW_THREADS
+    return PyLong_FromSsize_t(found);
+}
+
+static PyObject *py_use_avx2(PyObject *self, PyObject *wanted)
+{
+    int truth = PyObject_IsTrue(wanted);
+    return truth < 0 ? NULL : PyBool_FromLong(use_avx2(truth));
+}
+
+static PyMethodDef methods[] = {
+    {"step", py_step, METH_VARARGS, "Step `count` tasks at `address` by `threads` threads."},
+    {"first_nonfinite", py_first_nonfinite, METH_VARARGS,
+     "Position of the first of `count` (address, length) pairs that holds NaN or inf, or -1."},
+    {"use_avx2", py_use_avx2, METH_O, "Choose between AVX2 and the baseline; returns whether AVX2 is used."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_cpu", "SM3's CPU kernel.", -1, methods};
+
+PyMODINIT_FUNC PyInit__cpu(void)
+{
+    use_avx2(1);
+    PyObject *made = PyModule_Create(&module);
+    if (made) {
+        PyModule_AddIntConstant(made, "TASK_WORDS", sizeof(Task) / 8);
+        PyModule_AddIntConstant(made, "MAX_TRAILING", MAX_TRAILING);
+#ifdef _OPENMP
+        PyModule_AddIntConstant(made, "OPENMP", 1);
+#else
+        PyModule_AddIntConstant(made, "OPENMP", 0);
+#endif
+    }
+    return made;
+}

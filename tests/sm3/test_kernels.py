@@ -1,0 +1,295 @@
+"""Every kernel equals `sm3.update`, on the conformance shapes, odd strides, NaN and inf."""
+
+import copy
+import gc
+import weakref
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sm3 import SM3
+from sm3.covers import FAMILIES, from_spec
+from sm3.kernels import KERNELS, cpu
+
+FAST = [k for k in KERNELS if k != "reference"]
+SHAPES = [(), (1,), (7,), (1, 300), (300, 1), (37, 53), (64, 64), (8, 3, 3, 3), (2, 1, 3, 2, 5)]
+COVERS = [
+    "slices",
+    {"kind": "slices", "dims": [0]},
+    {"kind": "slices", "dims": [-1]},
+    "singletons",
+    "whole",
+    {"kind": "blocks", "tile": 1},
+    {"kind": "blocks", "tile": 5},
+    {"kind": "blocks", "tile": 64},
+    {"kind": "reshaped", "view": "square", "inner": {"kind": "slices"}},
+    {"kind": "union", "members": [{"kind": "slices"}, {"kind": "blocks", "tile": 8}]},
+]
+OPTIONS = [
+    {"momentum": 0.0},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "momentum_dtype": "bf16"},
+    {"momentum": 0.9, "momentum_dtype": "int8"},
+    {"momentum": 0.0, "beta2": 0.9, "weight_decay": 0.1, "maximize": True},
+    {"momentum": 0.5, "beta2": 0.0},
+    {"momentum": 0.9, "variant": "I"},
+]
+
+
+def served(kernel, shape, cover, dtype=torch.float32, **options):
+    """The optimizer of one parameter under one kernel, or a skip where that kernel refuses it."""
+    p = torch.nn.Parameter(torch.randn(shape).to(dtype))
+    try:
+        return p, SM3([{"params": [p], "cover": cover}], 0.1, kernel=kernel, nonfinite="propagate", **options)
+    except ValueError as refusal:
+        if f"kernel {kernel!r} cannot serve" not in str(refusal):
+            raise
+        pytest.skip(str(refusal))
+
+
+def reference_of(p, cover, **options):
+    q = copy.deepcopy(p)
+    return q, SM3(
+        [{"params": [q], "cover": cover}], 0.1, kernel="reference", nonfinite="propagate", **options
+    )
+
+
+def assert_same_state(p, optimizer, q, reference, momentum_exact=True):
+    """Accumulators bit for bit, the rest up to the order of a few roundings."""
+    for ours, theirs in zip(optimizer.accumulators(p), reference.accumulators(q), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+    tolerance = {"rtol": 2e-6, "atol": 2e-7} if p.dtype.itemsize >= 4 else {"rtol": 8e-3, "atol": 1e-3}
+    torch.testing.assert_close(p, q, equal_nan=True, **tolerance)
+    if "momentum" in reference.state[q] and momentum_exact:
+        ours, theirs = optimizer.state[p]["momentum"], reference.state[q]["momentum"]
+        tolerance = (
+            {"rtol": 2e-6, "atol": 1e-7} if ours.dtype == torch.float32 else {"rtol": 8e-3, "atol": 1.01}
+        )
+        torch.testing.assert_close(ours.float(), theirs.float(), equal_nan=True, **tolerance)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("cover", COVERS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kernel", FAST)
+def test_a_kernel_equals_the_definition(kernel, shape, cover, options):
+    p, optimizer = served(kernel, shape, cover, **options)
+    q, reference = reference_of(p, cover, **options)
+    for _ in range(4):
+        p.grad = torch.randn(shape) * (torch.rand(shape) > 0.3)
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+    assert_same_state(p, optimizer, q, reference)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), -float("nan"), float("inf"), -float("inf"), 1e25, 1e-25])
+@pytest.mark.parametrize("cover", COVERS, ids=str)
+@pytest.mark.parametrize("kernel", FAST)
+def test_nan_and_inf_go_where_the_definition_sends_them(kernel, cover, bad):
+    p, optimizer = served(kernel, (9, 21), cover)
+    q, reference = reference_of(p, cover)
+    for step in range(4):
+        p.grad = torch.randn(9, 21)
+        if step == 1:
+            p.grad[4, 17] = p.grad[0, 3] = bad
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+        assert_same_state(p, optimizer, q, reference)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kernel=st.sampled_from(FAST),
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
+    cover=st.sampled_from(COVERS),
+    options=st.sampled_from(OPTIONS),
+    order=st.randoms(use_true_random=False),
+    seed=st.integers(0, 2**31),
+)
+def test_any_strides_are_served_right(kernel, shape, cover, options, order, seed):
+    torch.manual_seed(seed)
+    dims = list(range(len(shape)))
+    order.shuffle(dims)
+    undo = [dims.index(k) for k in range(len(shape))]
+    strided = torch.randn([2 * shape[k] for k in dims])[tuple(slice(None, None, 2) for _ in dims)].permute(
+        undo
+    )
+    assert tuple(strided.shape) == shape
+    p = torch.nn.Parameter(strided.detach())
+    optimizer = SM3([{"params": [p], "cover": cover}], 0.1, **options)
+    q, reference = reference_of(p, cover, **options)
+    for _ in range(3):
+        p.grad = torch.randn([shape[k] for k in dims]).permute(undo)
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+    assert_same_state(p, optimizer, q, reference, momentum_exact=options.get("momentum_dtype") != "int8")
+
+
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_expanded_and_channels_last_gradients_are_served_right(kernel, memory_format):
+    p, optimizer = served(kernel, (4, 3, 5, 2), "slices")
+    q, reference = reference_of(p, "slices")
+    for grad in (torch.ones(()).expand(4, 3, 5, 2), torch.randn(4, 3, 5, 2).to(memory_format=memory_format)):
+        p.grad, q.grad = grad, grad.clone(memory_format=torch.contiguous_format)
+        optimizer.step()
+        reference.step()
+        assert_same_state(p, optimizer, q, reference)
+
+
+def test_a_parameter_that_changes_layout_changes_kernel():
+    p = torch.nn.Parameter(torch.randn(6, 6))
+    optimizer = SM3([p], 0.1)
+    q, reference = reference_of(p, "slices")
+    for _ in range(2):
+        p.grad = torch.randn(6, 6)
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+        torch.testing.assert_close(p, q)
+        p.data = p.data.t().contiguous().t()
+    assert [c.kernel for c in optimizer.kernels()] != ["cpu"]
+
+
+def test_replaced_state_is_taken_up():
+    p = torch.nn.Parameter(torch.randn(6, 6))
+    optimizer = SM3([p], 0.1)
+    for _ in range(2):
+        p.grad = torch.ones(6, 6)
+        optimizer.step()
+        optimizer.state.clear()
+    p.grad = torch.ones(6, 6)
+    optimizer.step()
+    assert optimizer.accumulators(p)[0].tolist() == [1] * 6
+
+
+def test_gradients_are_not_kept_alive():
+
+    p = torch.nn.Parameter(torch.randn(6, 6))
+    optimizer = SM3([p], 0.1)
+    p.grad = torch.randn(6, 6)
+    alive = weakref.ref(p.grad)
+    optimizer.step()
+    optimizer.zero_grad()
+    gc.collect()
+    assert alive() is None
+
+
+def test_each_choice_of_kernel_comes_with_a_reason():
+    tensors = {
+        "matrix": torch.randn(3, 4),
+        "half": torch.randn(3, 4).half(),
+        "strided": torch.randn(3, 4).t(),
+    }
+    params = [(k, torch.nn.Parameter(t)) for k, t in tensors.items()]
+    choices = {c.name: c for c in SM3(params, 0.1).kernels()}
+    assert set(choices) == set(tensors)
+    assert "cpu: the parameter is float16" in choices["half"].reason
+    assert "cpu: the parameter is not contiguous" in choices["strided"].reason
+
+
+# The C kernel itself
+
+needs_extension = pytest.mark.skipif(cpu._cpu is None, reason="the C extension is not built")
+
+
+@needs_extension
+def test_the_task_layout_agrees_between_c_and_python():
+    p, optimizer = served("cpu", (3, 4), "slices")
+    p.grad = torch.ones(3, 4)
+    optimizer.step()
+    (planned,) = optimizer._plan(0)
+    assert len(planned.work.prepared) == cpu._cpu.TASK_WORDS
+    assert cpu._MAX_TRAILING == cpu._cpu.MAX_TRAILING
+
+
+@needs_extension
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("cover", COVERS[:-1], ids=str)
+def test_threads_do_not_change_the_result(cover, threads):
+    shapes = [(300, 401), (3, 40_000), (1, 70_001), (5, 6), (64, 64)]
+
+    def run(num_threads):
+        torch.manual_seed(0)
+        torch.set_num_threads(num_threads)
+        params = [torch.nn.Parameter(torch.randn(s)) for s in shapes]
+        optimizer = SM3([{"params": params, "cover": cover}], 0.1, kernel="cpu")
+        for _ in range(2):
+            for p in params:
+                p.grad = torch.randn_like(p)
+            optimizer.step()
+        return [*params, *(m for p in params for m in optimizer.accumulators(p))]
+
+    assert all(torch.equal(one, many) for one, many in zip(run(1), run(threads), strict=True))
+
+
+@needs_extension
+@pytest.mark.parametrize(
+    "cover", ["slices", {"kind": "slices", "dims": [0]}, {"kind": "blocks", "tile": 1000}], ids=str
+)
+def test_rows_wider_than_a_strip_are_served_right(cover):
+    p, optimizer = served("cpu", (3, 40_000), cover)
+    q, reference = reference_of(p, cover)
+    for _ in range(2):
+        p.grad = torch.randn(3, 40_000)
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+    assert_same_state(p, optimizer, q, reference)
+
+
+@needs_extension
+@pytest.mark.parametrize("cover", COVERS[:-1], ids=str)
+def test_the_baseline_instructions_equal_avx2_bit_for_bit(cover):
+    def run(avx2):
+        torch.manual_seed(0)
+        cpu._cpu.use_avx2(avx2)
+        try:
+            p, optimizer = served("cpu", (37, 53), cover)
+            for _ in range(3):
+                p.grad = torch.randn(37, 53)
+                optimizer.step()
+        finally:
+            cpu._cpu.use_avx2(True)
+        return [p, optimizer.state[p]["momentum"], *optimizer.accumulators(p)]
+
+    assert all(torch.equal(a, b) for a, b in zip(run(False), run(True), strict=True))
+
+
+@needs_extension
+@pytest.mark.parametrize("n", [1, 7, 8, 4095, 4096, 4097, 70_000, 200_001])
+@pytest.mark.parametrize("avx2", [False, True])
+def test_a_nonfinite_number_is_found_wherever_it_is(n, avx2):
+    cpu._cpu.use_avx2(avx2)
+    try:
+        for where in {0, n // 2, n - 1}:
+            for bad in (float("nan"), -float("inf")):
+                clean, dirty = torch.randn(n), torch.randn(n)
+                dirty[where] = bad
+                assert cpu.first_nonfinite([clean, dirty]) == 1
+                assert cpu.first_nonfinite([clean]) == -1
+    finally:
+        cpu._cpu.use_avx2(True)
+
+
+def test_without_the_extension_another_kernel_serves(monkeypatch):
+    monkeypatch.setattr(cpu, "_cpu", None)
+    p = torch.nn.Parameter(torch.randn(6, 6))
+    optimizer = SM3([p], 0.1)
+    (choice,) = optimizer.kernels()
+    assert choice.kernel != "cpu"
+    assert "install with a C compiler" in choice.reason
+    p.grad = torch.ones(6, 6)
+    optimizer.step()
+    p.grad[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError):
+        optimizer.step()
+
+
+def test_every_cover_of_a_registered_kind_is_tried_here():
+    assert {from_spec(c).kind for c in COVERS} | {"explicit"} == set(FAMILIES)
