@@ -8,8 +8,8 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from server.app import create_app
 from server.service import Service
@@ -19,15 +19,13 @@ from server.settings import Settings, SettingsError
 class Server(uvicorn.Server):
     """Tells open streams to end as soon as a signal arrives, so that stopping does not wait for them."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self._app = app
+        self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles SIGINT and SIGTERM."""
-        service: Service | None = getattr(self._app.state, "service", None)
-        if service is not None:
-            service.stop()
+        self._service.stop()
         super().handle_exit(sig, frame)
 
 
@@ -36,10 +34,17 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     try:
         settings = Settings()
-        app = create_app(settings)
     except (ValidationError, SettingsError) as error:
-        print(f"sm3: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
-        return 2
+        return _refuse(str(error))
+    try:
+        service = Service.open(settings)
+    except (OSError, SQLAlchemyError) as error:
+        reason = getattr(error, "orig", None) or error
+        return _refuse(
+            f"the store in {settings.data_dir} cannot be opened: {reason}. Make room or rights, or set SM3_DATA_DIR "
+            "(or SM3_DATABASE_URL) to another place."
+        )
+    app = create_app(service)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -49,9 +54,14 @@ def main() -> int:
         ws_max_size=2**20,
         server_header=False,
     )
-    server = Server(config, app)
+    server = Server(config, service)
     server.run()
     return 0 if server.started else 1
+
+
+def _refuse(why: str) -> int:
+    print(f"sm3: {why}", file=sys.stderr)  # noqa: T201 - there is no log yet
+    return 2
 
 
 if __name__ == "__main__":

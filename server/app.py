@@ -27,13 +27,12 @@ optimizer knows while they run. Send `Authorization: Bearer TOKEN`; `sm3 token` 
 `application/problem+json` (RFC 9457)."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Returns the application; the store is opened and the supervisor started when it starts."""
+def create_app(service: Service) -> FastAPI:
+    """Returns the application around an open store; the supervisor runs as long as it does."""
+    settings = service.settings
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = await asyncio.to_thread(Service.open, settings)
-        app.state.service = service
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         supervisor = Supervisor(service, LocalExecutor.from_settings(settings))
         service.kick = supervisor.kick
         running = asyncio.create_task(supervisor.run())
@@ -51,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
+    app.state.service = service
     problems.install(app)
     app.add_exception_handler(UnknownJob, _on_unknown_job)
     app.add_exception_handler(IllegalMove, _on_conflict)

@@ -192,6 +192,8 @@ class Client:
                     source.response.read()
                 _check(source.response)
                 for event in source.iter_sse():
+                    if not event.data:  # a comment line: httpx-sse gives it as an event once an id was seen
+                        continue
                     yield Event(event.event, event.id, json.loads(event.data))
                     if event.event == "end":
                         return

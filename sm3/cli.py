@@ -1,0 +1,213 @@
+"""The command line: ``sm3 up | launch | list | watch | cancel | token``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from sm3.progress import show_bytes, show_state, watch
+from sm3.remote.client import Client, RemoteError, ServiceError
+from sm3.remote.job_specs import JobSpec
+from sm3.remote.settings import ClientSettings
+from sm3.remote.wire import JobState, JobView
+from sm3.up import CannotStart, Instance, running
+
+app = typer.Typer(
+    name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
+)
+_OUT = Console()
+_ERR = Console(stderr=True)
+DEMO = JobSpec.model_validate({"recipe": {"name": "language-model"}, "labels": {"demo": "first-light"}})
+JobArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="a job's id, its last characters, or 'latest'")
+]
+
+
+@app.command()
+def up(
+    *,
+    demo: Annotated[bool, typer.Option(help="launch the demo job unless it has run before")] = False,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="the service's port")] = 8000,
+    dashboard_port: Annotated[int, typer.Option(help="the dashboard's port")] = 8501,
+    dashboard: Annotated[bool, typer.Option(help="start the dashboard too")] = True,
+) -> None:
+    """Start the service and the dashboard; Ctrl-C ends everything and keeps what is stored."""
+    instance = Instance(ClientSettings(), host, port, dashboard_port if dashboard else None)
+    try:
+        with running(instance):
+            _OUT.print(f"Service    [bold]{instance.url}[/]  (API: {instance.url}/docs)", highlight=False)
+            if instance.dashboard_url:
+                _OUT.print(f"Dashboard  [bold green]{instance.dashboard_url}[/]", highlight=False)
+            if demo:
+                _run_demo(instance)
+            _OUT.print("Ctrl-C ends everything; jobs and frames stay.", style="dim")
+            instance.wait()
+    except KeyboardInterrupt:
+        _OUT.print("Stopped.", style="dim")
+
+
+def _run_demo(instance: Instance) -> None:
+    with instance.client() as client:
+        job = _earlier_demo(client) or client.launch(DEMO)
+        page = f"{instance.dashboard_url}/?job={job.id}" if instance.dashboard_url else ""
+        _OUT.print(f"Demo job   {job.id}  {page}", highlight=False, soft_wrap=True)
+        job = watch(client, job.id, _OUT)
+
+
+def _earlier_demo(client: Client) -> JobView | None:
+    """Returns the newest demo job that runs or has succeeded."""
+    for job in client.jobs(limit=200).items:
+        usable = job.state is JobState.SUCCEEDED or not job.state.is_final
+        if usable and job.spec.labels.get("demo") == DEMO.labels["demo"]:
+            return job
+    return None
+
+
+@app.command()
+def launch(
+    recipe: Annotated[str, typer.Argument(help="such as language-model")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="a field of the job, such as optimizer.lr=0.2"),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--watch", help="show its progress until it ends")] = False,
+) -> None:
+    """Queue a training job and print its id."""
+    try:
+        spec = JobSpec.model_validate(spec_from(recipe, assignments or []))
+    except ValidationError as error:
+        raise typer.BadParameter(_explain(error)) from error
+    with Client.from_settings() as client:
+        job = client.launch(spec)
+        _OUT.print(job.id, highlight=False, soft_wrap=True)
+        if follow:
+            _exit_with(watch(client, job.id, _OUT))
+
+
+@app.command("list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    state: Annotated[JobState | None, typer.Option(help="only jobs in this state")] = None,
+) -> None:
+    """List jobs, newest first."""
+    with Client.from_settings() as client:
+        page = client.jobs(limit=limit, state=state)
+    table = Table("id", "state", "recipe", "optimizer", "step", "loss", "state bytes", "created", box=None)
+    for column in table.columns:
+        column.no_wrap = True
+    for job in page.items:
+        recipe, progress = job.spec.recipe, job.progress
+        table.add_row(
+            job.id[-12:],
+            show_state(job.state),
+            f"{recipe.name} {recipe.size}",
+            f"{job.spec.optimizer.name} {job.spec.optimizer.lr:g}",
+            f"{progress.step:,}/{progress.steps:,}",
+            "" if progress.loss is None else f"{progress.loss:.3f}",
+            "" if job.memory is None else show_bytes(job.memory.state_bytes),
+            job.created_at.astimezone().strftime("%m-%d %H:%M"),
+        )
+    _OUT.print(table if page.items else "No jobs yet. Start one: sm3 launch language-model")
+
+
+@app.command("watch")
+def watch_job(job: JobArgument = "latest") -> None:
+    """Show a job's progress until it ends; the exit status is 0 if it succeeded."""
+    with Client.from_settings() as client:
+        _exit_with(watch(client, _find(client, job), _OUT))
+
+
+@app.command()
+def cancel(job: JobArgument) -> None:
+    """Stop a job; what it has recorded stays."""
+    with Client.from_settings() as client:
+        found = client.cancel(_find(client, job))
+    _OUT.print(f"{found.id} {found.state}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def token() -> None:
+    """Print the service's token, for use in curl."""
+    found = ClientSettings().bearer()
+    if not found:
+        raise typer.BadParameter(
+            "there is no token yet: start the service once with `sm3 up`, or set SM3_TOKEN"
+        )
+    print(found)  # noqa: T201 - for $(sm3 token)
+
+
+def spec_from(recipe: str, assignments: list[str]) -> dict[str, Any]:
+    """Returns a job's body from ``key=value`` pairs; keys are dotted paths, values JSON or else plain text.
+
+    Raises:
+        typer.BadParameter: a pair has no ``=``, or two pairs contradict each other.
+    """
+    body: dict[str, Any] = {"recipe": {"name": recipe}}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"--set {assignment!r}: expected KEY=VALUE, such as --set steps=500")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        *path, last = key.split(".")
+        place = body
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise typer.BadParameter(f"--set {assignment!r}: {part!r} has a value already")
+        place[last] = value
+    optimizer = body.get("optimizer")
+    if isinstance(optimizer, dict):
+        optimizer.setdefault("name", "sm3")
+    return body
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        field = ".".join(str(part) for part in fault["loc"])
+        lines.append(f"{field}: given {fault.get('input')!r}; {fault['msg']}")
+    return "; ".join(lines)
+
+
+def _find(client: Client, job: str) -> str:
+    """Returns the id that ``job`` stands for."""
+    newest = client.jobs(limit=500).items
+    if job == "latest":
+        if not newest:
+            raise typer.BadParameter("there are no jobs yet; start one: sm3 launch language-model")
+        return newest[0].id
+    matches = [found.id for found in newest if found.id.endswith(job)]
+    return matches[0] if len(matches) == 1 else job
+
+
+def _exit_with(job: JobView) -> None:
+    if job.state is not JobState.SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: every refusal is one sentence on stderr and exit status 1."""
+    try:
+        app()
+    except ServiceError as error:
+        _ERR.print(f"[red]{error.problem.title}.[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except (RemoteError, CannotStart) as error:
+        _ERR.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
