@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make run` and `make test`. Both can be repeated and need nothing prepared but
+# Python 3.11 or newer, git and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow test-network lint format bench screenshots clean
+
+help:  ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: $(VENV)/.installed  ## service, dashboard and a demo job; Ctrl-C ends all
+	@$(BIN)/sm3 up --demo $(ARGS)
+
+test: $(VENV)/.installed-test  ## linters, types, layers and every test but the slow ones
+	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/check
+
+test-slow: $(VENV)/.installed-test  ## the tests that take minutes
+	@$(BIN)/pytest -m slow
+
+test-network: $(VENV)/.installed-test  ## the tests that need a package registry
+	@$(BIN)/pytest -m network
+
+lint: $(VENV)/.installed-test  ## linters, types and layers alone
+	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/lint
+
+format: $(VENV)/.installed-test  ## lay the code out
+	@$(BIN)/ruff check --fix && $(BIN)/ruff format
+
+clean:  ## remove the virtual environment and caches, not the stored jobs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) scripts/require_python.py
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt scripts/install_chromium | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@sh scripts/install_chromium
+	@touch $@ $(VENV)/.installed
