@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
@@ -33,15 +33,12 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        supervisor = Supervisor(service, LocalExecutor.from_settings(settings))
-        service.kick = supervisor.kick
-        running = asyncio.create_task(supervisor.run())
-        try:
+        async with AsyncExitStack() as stack:
+            stack.callback(service.database.close)
+            if settings.slots:  # without slots another process supervises this store
+                await stack.enter_async_context(_supervision(service))
+            stack.callback(service.stop)
             yield
-        finally:
-            service.stop()
-            await supervisor.stop(running)
-            service.database.close()
 
     app = FastAPI(
         title="SM3 Scope",
@@ -61,6 +58,18 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))
     return app
+
+
+@asynccontextmanager
+async def _supervision(service: Service) -> AsyncIterator[None]:
+    supervisor = Supervisor(service, LocalExecutor.from_settings(service.settings))
+    service.kick = supervisor.kick
+    running = asyncio.create_task(supervisor.run())
+    try:
+        yield
+    finally:
+        service.stop()
+        await supervisor.stop(running)
 
 
 def _hosts(settings: Settings) -> list[str]:

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1),
         ge=0,
         le=1024,
-        description="jobs that train at the same time",
+        description="jobs that train at the same time; 0: `python -m server.execution` runs them elsewhere",
     )
     worker_threads: int = Field(1, ge=1, le=1024, description="CPU threads of one worker")
     worker_url: str = Field("", description="the service's address as workers see it; empty: from host, port")

@@ -21,6 +21,7 @@ from sm3.remote.frames import FrameError
 from sm3.remote.spool import Spool
 from sm3.remote.wire import JobState, JobView, WorkerReport
 
+ALIVE_FILE = "supervisor.alive"
 _ROUND_S = 0.5
 _BUSY_ROUND_S = 0.05
 _EXIT_GRACE_S = 1.0
@@ -56,6 +57,7 @@ class Supervisor:
             try:
                 for job in await asyncio.to_thread(self.round):
                     self.service.hub.publish(job.id, job)
+                (self.service.settings.data_dir / ALIVE_FILE).touch()
             except Exception:  # noqa: BLE001 - a full disk or a locked store must not end supervision
                 _LOG.exception("supervisor")
             pause_s = _BUSY_ROUND_S if self._asked_to_stop else _ROUND_S

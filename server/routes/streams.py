@@ -25,7 +25,7 @@ from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
 from server.store.frames import StoredFrame, is_job_wide
 from sm3.remote.frames import Scalars, encode_scalars
-from sm3.remote.wire import FrameEvent, Gap, JobMessage, JobView, Ping, Select, Transition
+from sm3.remote.wire import FrameEvent, Gap, JobMessage, JobState, JobView, Ping, Select, Transition
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
 _PAGE = 500
@@ -154,7 +154,7 @@ _GONE = (WebSocketDisconnect, RuntimeError, asyncio.CancelledError)
 
 
 async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Cursor) -> None:
-    await _send_job(socket, here, job_id)
+    state = await _send_job(socket, here, job_id)
     history = await run_in_threadpool(here.frames.history, job_id, job_wide=True)
     await socket.send_bytes(encode_scalars(history))
     if (blob := await run_in_threadpool(here.frames.newest, job_id)) is not None:
@@ -163,10 +163,13 @@ async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Curs
     while not here.stopping.is_set():
         if not await cursor.wait(here.settings.heartbeat_s):
             await socket.send_text(Ping(server_time=datetime.now(UTC)).model_dump_json())
+            # A supervisor in another process changes jobs without telling this one.
+            if (await run_in_threadpool(here.jobs.get, job_id)).state is not state:
+                state = await _send_job(socket, here, job_id)
             continue
         items, _ = cursor.take()
         if any(isinstance(item, JobView) for item in items):
-            await _send_job(socket, here, job_id)
+            state = await _send_job(socket, here, job_id)
         for item in items:
             if isinstance(item, StoredFrame):
                 key = (item.header.attempt, item.header.seq)
@@ -177,13 +180,14 @@ async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Curs
                 sent = key
 
 
-async def _send_job(socket: WebSocket, here: Service, job_id: str) -> None:
+async def _send_job(socket: WebSocket, here: Service, job_id: str) -> JobState:
     job = await run_in_threadpool(here.jobs.get, job_id)
     manifest = await run_in_threadpool(here.jobs.manifest, job_id)
     message = JobMessage(
         job=job, tensors=manifest.tensors if manifest else None, server_time=datetime.now(UTC)
     )
     await socket.send_text(message.model_dump_json())
+    return job.state
 
 
 async def _answer_selections(socket: WebSocket, here: Service, job_id: str) -> None:
