@@ -14,6 +14,7 @@ from sm3.groups import named, narrowed, options_of, policy_of, require_real, req
 from sm3.kernels import KernelChoice, StepOptions, Work, sparse
 from sm3.kernels.finite import first_nonfinite
 from sm3.kernels.momentum import Momentum, MomentumDtype
+from sm3.saved_state import cover_spec, require_same_cover, require_same_groups, require_shapes
 from sm3.update import Variant
 
 if TYPE_CHECKING:
@@ -255,7 +256,8 @@ class SM3(Optimizer):
         ):
             return work
         mu = planned.cover.init(tuple(param.shape), device=param.device)
-        mu = tuple(state.setdefault(f"accumulator_{k}", zeros) for k, zeros in enumerate(mu))
+        mu = tuple(state.setdefault(f"accumulator_{k}", zeros).contiguous() for k, zeros in enumerate(mu))
+        state.update((f"accumulator_{k}", values) for k, values in enumerate(mu))
         momentum = None
         if with_momentum:
             if "momentum" not in state:
@@ -263,6 +265,10 @@ class SM3(Optimizer):
                 state["momentum"] = momentum.values
                 if momentum.scale is not None:
                     state["momentum_scale"] = momentum.scale
+            elif state["momentum"].stride() != param.stride():  # the layout has changed since
+                state["momentum"] = torch.empty_like(param, dtype=state["momentum"].dtype).copy_(
+                    state["momentum"]
+                )
             momentum = Momentum(state["momentum"], state.get("momentum_scale"))
         planned.work = Work(param, planned.cover, mu, momentum)
         return planned.work
@@ -323,7 +329,7 @@ class SM3(Optimizer):
         packed = super().state_dict()
         for index, group in enumerate(packed["param_groups"]):
             del group["policy"], group["kernel"]
-            group["covers"] = self._cover_specs(index)
+            group["covers"] = [cover_spec(planned.cover) for planned in self._plan(index)]
         return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -353,26 +359,15 @@ class SM3(Optimizer):
 
     def _adapted(self, given: dict[str, Any]) -> dict[str, Any]:
         """The dict with this optimizer's policies and kernels, once its covers are seen to be the same."""
-        saved_groups = given["param_groups"]
-        saved_sizes, sizes = ([len(g["params"]) for g in gs] for gs in (saved_groups, self.param_groups))
-        if saved_sizes != sizes:
-            raise ValueError(
-                f"the state dict has groups of {saved_sizes} parameters, this optimizer of {sizes}; build it "
-                "with the same groups"
-            )
+        require_same_groups(given["param_groups"], self.param_groups)
         adapted = []
-        for index, (saved, group) in enumerate(zip(saved_groups, self.param_groups, strict=True)):
-            if "covers" not in saved:
-                raise ValueError(f"group {index} of the state dict has no 'covers': SM3 did not write it")
-            for planned, was, now in zip(
-                self._plan(index), saved["covers"], self._cover_specs(index), strict=True
+        for index, (saved, group) in enumerate(zip(given["param_groups"], self.param_groups, strict=True)):
+            for planned, spec, saved_id in zip(
+                self._plan(index), saved["covers"], saved["params"], strict=True
             ):
-                if was != now:
-                    raise ValueError(
-                        f"the state dict holds {planned.name!r} (shape {tuple(planned.param.shape)}) under the "
-                        f"cover {was}, this optimizer covers it by {now}; build it with the saved cover, or "
-                        "start its state afresh"
-                    )
+                require_same_cover(planned.name, planned.param, spec, planned.cover)
+                if given["state"].get(saved_id):
+                    require_shapes(planned.name, planned.param, given["state"][saved_id], planned.cover)
             settings = {key: value for key, value in saved.items() if key != "covers"}
             adapted.append(settings | {key: group[key] for key in ("policy", "kernel")})
         return given | {"param_groups": adapted}
@@ -384,9 +379,6 @@ class SM3(Optimizer):
         for saved_id, param in zip(ids, params, strict=True):
             for key, value in loaded["state"].get(saved_id, {}).items():
                 self.state[param][key] = value.detach().to(device=param.device, copy=True)
-
-    def _cover_specs(self, index: int) -> list[dict[str, Any]]:
-        return [planned.cover.spec().model_dump(mode="json") for planned in self._plan(index)]
 
 
 def _layout(param: Tensor) -> tuple[int, bool]:

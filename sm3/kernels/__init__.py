@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sm3.kernels import cpu, reference
+from sm3.kernels import cpu, eager, reference
 from sm3.kernels.base import Kernel as Kernel
 from sm3.kernels.base import KernelChoice as KernelChoice
 from sm3.kernels.base import StepOptions as StepOptions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sm3.covers.base import Cover
 
-PREFERENCE: tuple[Kernel, ...] = (cpu, reference)
+PREFERENCE: tuple[Kernel, ...] = (cpu, eager, reference)
 KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in PREFERENCE}
 
 
@@ -48,6 +48,6 @@ def choose(param: Tensor, cover: Cover, options: StepOptions, *, asked: str = "a
     for kernel in PREFERENCE:
         refusal = kernel.refuses(param, cover, options)
         if refusal is None:
-            return kernel, "; ".join(refusals) or "one pass over the tensor"
+            return kernel, "; ".join(refusals) or "the first of those preferred"
         refusals.append(f"{kernel.name}: {refusal}")
     raise AssertionError("the reference kernel refuses nothing")

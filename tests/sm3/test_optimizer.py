@@ -418,3 +418,47 @@ def test_covers_may_be_given_as_specs():
     spec = {"kind": "slices", "dims": [0]}
     assert SM3([p], 0.1, cover=spec).cover(p) == from_spec(spec)
     assert SM3([p], 0.1, cover=from_spec(spec).spec()).cover(p) == from_spec(spec)
+
+
+def test_state_of_other_shapes_is_refused_by_name():
+    p = parameter(4, 3)
+    optimizer = stepped(SM3([("w", p)], 0.1), p)
+    for key, wrong in (
+        ("accumulator_0", torch.zeros(9)),
+        ("accumulator_1", torch.zeros(3, dtype=torch.float16)),
+        ("momentum", torch.zeros(4, 4)),
+    ):
+        saved = optimizer.state_dict()
+        saved["state"][0] = saved["state"][0] | {key: wrong}
+        with pytest.raises(ValueError, match=f"{key} of 'w'"):
+            SM3([("w", p)], 0.1).load_state_dict(saved)
+    saved = optimizer.state_dict()
+    saved["state"][0] = {}
+    SM3([("w", p)], 0.1).load_state_dict(saved)
+
+
+def test_state_of_a_channels_last_model_loads_into_a_contiguous_one():
+    p = torch.nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
+    q = torch.nn.Parameter(p.detach().clone(memory_format=torch.contiguous_format))
+    first, second = SM3([p], 0.1), SM3([q], 0.1)
+    stepped(first, p)
+    second.load_state_dict(first.state_dict())
+    q.data.copy_(p.data)
+    stepped(first, p, seed=3)
+    stepped(second, q, seed=3)
+    torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(first.state[p]["momentum"], second.state[q]["momentum"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["eager", "reference"])
+def test_a_state_dict_loads_across_kernels(kernel):
+    p = parameter(4, 3)
+    q = copy.deepcopy(p)
+    first, second = SM3([p], 0.1), SM3([q], 0.1, kernel=kernel)
+    stepped(first, p)
+    second.load_state_dict(first.state_dict())
+    q.data.copy_(p.data)
+    stepped(first, p, seed=3)
+    stepped(second, q, seed=3)
+    assert second.kernels()[0].kernel == kernel
+    torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
