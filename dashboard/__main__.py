@@ -32,13 +32,14 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    app = st.App(Path(__file__).with_name("app.py"), routes=assets.routes())
+    app = st.App(Path(__file__).with_name("app.py"), routes=assets.routes(arguments.base_path))
     app.run(
         config={
             **_BEHAVIOUR,
             **theme.options(),
             "server.address": arguments.host,
             "server.port": arguments.port,
+            "server.baseUrlPath": arguments.base_path,
         }
     )
     return 0
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dashboard", description="The dashboard of SM3 Scope.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen on (default %(default)s)")
+    parser.add_argument("--base-path", default="", help="path under which a proxy serves the dashboard")
     parser.add_argument("--open", action="store_true", help="allow an address beyond this machine")
     return parser
 

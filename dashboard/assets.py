@@ -34,8 +34,7 @@ export default async function (component) {
 
 def url(name: str) -> str:
     """Returns the address of an asset, such as ``live/index.js`` or ``plotly.min.js``, as the page's host has it."""
-    base = (config.get_option("server.baseUrlPath") or "").strip("/")
-    return f"{'/' + base if base else ''}{_PREFIX}/{_digest()}/{name}"
+    return f"{_below(config.get_option('server.baseUrlPath') or '')}{_PREFIX}/{_digest()}/{name}"
 
 
 def text(name: str) -> str:
@@ -43,10 +42,14 @@ def text(name: str) -> str:
     return _content()[name].read_text(encoding="utf-8")
 
 
-def routes() -> list[Route]:
-    """Returns the routes that serve all assets."""
-    base = (config.get_option("server.baseUrlPath") or "").strip("/")
-    return [Route(f"{'/' + base if base else ''}{_PREFIX}/{{digest}}/{{name:path}}", _serve)]
+def routes(base_path: str = "") -> list[Route]:
+    """Returns the routes that serve all assets, for a dashboard that is served below ``base_path``."""
+    return [Route(f"{_below(base_path)}{_PREFIX}/{{digest}}/{{name:path}}", _serve)]
+
+
+def _below(base_path: str) -> str:
+    base = base_path.strip("/")
+    return f"/{base}" if base else ""
 
 
 async def _serve(request: Request) -> Response:

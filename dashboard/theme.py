@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _LIGHT = {
     "primaryColor": "#0b6e82",
+    "linkColor": "#0b6e82",
     "backgroundColor": "#ffffff",
     "secondaryBackgroundColor": "#f3f5f6",
     "textColor": "#172026",
@@ -16,7 +17,8 @@ _LIGHT = {
     "redBackgroundColor": "#fde8ea",
 }
 _DARK = {
-    "primaryColor": "#4fc3d9",
+    "primaryColor": "#0e7c91",
+    "linkColor": "#4fc3d9",
     "backgroundColor": "#10161a",
     "secondaryBackgroundColor": "#182025",
     "textColor": "#e6ecef",
@@ -47,9 +49,17 @@ CSS = """
   [data-testid="stNumberInputStepDown"], [data-testid="stNumberInputStepUp"] { display: none; }
   [data-testid="stWidgetLabel"] p { font-size: 13px; }
   .stApp [data-testid="stCode"] code { font-size: 13px; }
+  .stApp [data-testid="stTab"][aria-selected="true"] p { color: inherit; }
   .st-key-jobs_page { padding-top: 8px; }
+  @media (max-width: 900px) {
+    .st-key-jobs_page > * > [data-testid="stHorizontalBlock"] { flex-direction: column; }
+    .st-key-jobs_page > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { width: 100%; flex: auto; }
+  }
   .st-key-notice { min-height: calc(100vh - 160px); max-width: 640px; margin: 0 auto; }
   .st-key-notice { justify-content: center; gap: 16px; }
+  .st-key-notice [data-testid="stPageLink-NavLink"] { padding: 0; background: none; text-decoration: underline; }
+  [data-stale="true"] { opacity: 1 !important; transition: none !important; }
+  [data-testid="stStatusWidget"] { display: none; }
   .st-key-notice h1 { font-size: 34px; }
   @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 56px 8px 0; } }
 </style>

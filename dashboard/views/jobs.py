@@ -13,6 +13,7 @@ from dashboard.figures.equivalents import equivalents
 from dashboard.figures.form import MAIN, Field, Kind, faults, fields, spec_of
 from dashboard.figures.labels import spec_label, summary
 from dashboard.figures.paths import Json
+from dashboard.figures.plain import plain
 from dashboard.views import trouble
 from sm3.remote.client import ServiceError, Unreachable
 from sm3.remote.job_specs import JobSpec
@@ -26,13 +27,15 @@ _REFRESH_S = 2
 
 def page() -> None:
     """Draws the page."""
+    if job_id := st.session_state.pop(_OPEN, ""):
+        st.switch_page(st.session_state["pages"]["live"], query_params={"job": job_id})
     try:
         session.client().jobs(limit=1)
     except session.Failure as error:
         trouble.show(error)
         return
     with st.container(key="jobs_page"):
-        table, form = st.columns([1.9, 1], gap="medium")
+        table, form = st.columns([1.7, 1], gap="medium")
         with table:
             _table()
         with form, st.container(border=True):
@@ -42,17 +45,18 @@ def page() -> None:
 @st.fragment(run_every=_REFRESH_S)
 def _table() -> None:
     """The table, fetched anew every two seconds."""
-    if job_id := st.session_state.pop(_OPEN, ""):
-        st.switch_page(st.session_state["pages"]["live"], query_params={"job": job_id})
+    if _OPEN in st.session_state:
+        # Streamlit 1.67 shows an empty page when a fragment itself switches pages, so the whole page does.
+        st.rerun()
     try:
         jobs = session.client().jobs(limit=100).items
     except session.Failure as error:
         st.markdown("# Jobs")
-        st.markdown(session.sentence(error))
+        st.markdown(plain(session.sentence(error)))
         return
     st.markdown(f"# {summary(jobs)}")
     if problem := st.session_state.get(_PROBLEM, ""):
-        st.markdown(problem)
+        st.markdown(plain(problem))
     if jobs:
         jobs_table.mount(jobs, datetime.now(UTC), {"open": _open, "cancel": _cancel})
     else:
@@ -88,7 +92,7 @@ def _form() -> None:
         spec = spec_of(values)
     except ValidationError as error:
         for fault in faults(error):
-            st.markdown(f":red[{fault}]")
+            st.markdown(f":red[{plain(fault)}]")
         return
     st.button("Launch", type="primary", width="stretch", on_click=_launch, args=(spec,))
     _launched()
@@ -146,7 +150,7 @@ def _launch(spec: JobSpec) -> None:
 def _launched() -> None:
     """Says what the last press of the button did."""
     if problem := st.session_state.get(_PROBLEM, ""):
-        st.markdown(f":red[{problem}]")
+        st.markdown(f":red[{plain(problem)}]")
     elif launched := st.session_state.get(_LAUNCHED):
         job_id, label = launched
         st.page_link(

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.figures.demo import DEMO, invitation
 from dashboard.figures.labels import choose, job_label
+from dashboard.figures.plain import plain
 from dashboard.live import LiveData, asked, mount
 from dashboard.views import trouble
 from sm3.remote.client import Client, ServiceError
@@ -95,7 +96,7 @@ def _empty() -> None:
         st.markdown(invitation())
         st.button("Run the demo", type="primary", on_click=_launch_demo)
         if problem := st.session_state.pop(_PROBLEM, ""):
-            st.markdown(problem)
+            st.markdown(plain(problem))
         st.page_link(st.session_state["pages"]["jobs"], label="or launch a job of your own")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import session
+from dashboard.figures.plain import plain
 from sm3.remote.client import Unreachable
 
 
@@ -14,5 +15,5 @@ def show(error: Exception) -> None:
         st.markdown(
             "# The service does not answer." if isinstance(error, Unreachable) else "# The service refused."
         )
-        st.markdown(session.sentence(error))
+        st.markdown(plain(session.sentence(error)))
         st.button("Try again", type="primary")

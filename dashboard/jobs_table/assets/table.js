@@ -1,6 +1,6 @@
 // The table of jobs: rows keep their place in the page while their cells change.
 
-import { h, say } from "../live/dom.js";
+import { h, say, whenGone } from "../live/dom.js";
 import { count, duration, isFinal, reading, status } from "../live/words.js";
 
 const tables = new WeakMap();
@@ -15,10 +15,10 @@ export default function table({ data, parentElement, setTriggerValue }) {
   }
   view.ask = setTriggerValue;
   view.draw(data.jobs, Date.parse(data.now));
-  return () => {
+  return whenGone(parentElement, () => {
     view.element.remove();
     tables.delete(parentElement);
-  };
+  });
 }
 
 class JobsTable {

@@ -18,4 +18,15 @@ export function positionIn(plot, event) {
   return { x: event.clientX - box.left, y: event.clientY - box.top };
 }
 
-export const OPTIONS = { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false };
+export const OPTIONS = { displayModeBar: false, doubleClick: "reset", showTips: false };
+
+/** Keeps a drawn plot as large as its box, and calls `done` after each change. */
+export function followSize(Plotly, plot, done) {
+  let before = "";
+  new ResizeObserver(([{ contentRect: { width, height } }]) => {
+    const size = `${width}x${height}`;
+    if (size === before || !width || !height || !plot._fullLayout) return;
+    before = size;
+    Plotly.Plots.resize(plot).then(done);
+  }).observe(plot);
+}

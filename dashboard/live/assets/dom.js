@@ -18,3 +18,15 @@ export function h(tag, props = {}, ...children) {
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/**
+ * Returns a component's clean-up function: it runs `clean` only once `parent` has left the page.
+ *
+ * Streamlit 1.67 also calls the clean-up of a call that a newer one overtook while its module was loading, though
+ * the element stays; the view has to outlive that.
+ */
+export function whenGone(parent, clean) {
+  return () => setTimeout(() => {
+    if (!parent.isConnected) clean();
+  });
+}

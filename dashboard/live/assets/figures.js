@@ -156,7 +156,7 @@ function line(name, { steps, values }, style) {
 
 function timeLayout(theme, revision, steps, value) {
   return {
-    ...base(theme, revision, { l: 48, r: 8, t: 6, b: 26 }),
+    ...base(theme, revision, { l: 48, r: 12, t: 6, b: 26 }),
     xaxis: axis(theme, { range: [0, steps], nticks: 5, tickformat: "~s", minallowed: 0 }),
     yaxis: axis(theme, { showgrid: true, gridcolor: theme.grid, ticks: "", nticks: 5, ...value }),
   };
@@ -174,6 +174,7 @@ export function lossFigure(store, theme, { revision, steps }) {
       {
         ...line("validation", validation, {}),
         mode: "markers",
+        cliponaxis: false,
         marker: { symbol: "diamond", size: 8, color: theme.second, line: { color: theme.paper, width: 1 } },
       },
     ],

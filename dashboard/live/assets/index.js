@@ -1,6 +1,7 @@
 // Entry point of the component: Streamlit calls the default export when it mounts it, and again at each rerun that
 // changes its data or its theme. The view outlives the reruns.
 
+import { whenGone } from "./dom.js";
 import { LiveView } from "./view.js";
 
 const views = new WeakMap();
@@ -16,11 +17,11 @@ export default async function live({ data, parentElement, setTriggerValue }) {
   }
   view.ask = setTriggerValue;
   view.update(data);
-  return () => {
+  return whenGone(parentElement, () => {
     view.destroy();
     view.element.remove();
     views.delete(parentElement);
-  };
+  });
 }
 
 /** Loads plotly.min.js of the installed Python package once a page. */

@@ -1,7 +1,7 @@
 // The map of nu: heatmap, both profiles, crosshair and the sentence that says which set decides.
 
 import { accumulatorMap, cell, decades } from "./accumulators.js";
-import { axisOf, OPTIONS, positionIn } from "./axes.js";
+import { axisOf, followSize, OPTIONS, positionIn } from "./axes.js";
 import { h, say } from "./dom.js";
 import { mapFigure } from "./figures.js";
 import { bytes, cellSentence, percent, power, shape } from "./words.js";
@@ -24,12 +24,12 @@ export class MapPanel {
     this.hatch = h("div", { class: "sm3-hatch", hidden: true });
     this.cross = ["x", "y"].map((way) => h("div", { class: `sm3-cross sm3-cross-${way}`, hidden: true }));
     this.readout = h("p", { class: "sm3-readout" }, INVITATION);
-    this.empty = h("p", { class: "sm3-hint" });
-    this.zeros = h("span", { class: "sm3-about" });
+    this.empty = h("p", { class: "sm3-hint" }, "Waiting for the first frame…");
+    this.zeros = h("span", { class: "sm3-about" }, "zero");
     const key = h("span", { class: "sm3-key" }, h("i", { class: "sm3-swatch" }), this.zeros);
     this.element = h(
       "section",
-      { class: "sm3-card sm3-mapcard" },
+      { class: "sm3-card sm3-mapcard sm3-nomap" },
       h("div", { class: "sm3-cardhead" }, this.title, this.about, h("span", { class: "sm3-space" }), key, this.scale, this.lock),
       h("div", { class: "sm3-stage" }, this.hatch, this.plot, ...this.cross, this.empty),
       this.readout,
@@ -37,6 +37,7 @@ export class MapPanel {
     this.plot.addEventListener("mousemove", (event) => this.#point(positionIn(this.plot, event)));
     this.plot.addEventListener("mouseleave", () => this.#leave());
     this.plot.addEventListener("keydown", (event) => this.#key(event));
+    followSize(Plotly, this.plot, () => this.#place());
     this.#sayLock();
   }
 
@@ -58,8 +59,11 @@ export class MapPanel {
     if (!this.locked || !this.range) this.range = decades(this.map, this.range);
     const figure = mapFigure(this.map, theme, { revision: `${revision}/${tensor.name}`, range: this.range });
     this.Plotly.react(this.plot, figure.data, figure.layout, OPTIONS);
-    this.#placeHatch();
-    this.#placeCross();
+    if (!this.follows) {
+      this.follows = true;
+      this.plot.on("plotly_relayout", () => this.#place());
+    }
+    this.#place();
     this.#describe(tensor, frame);
   }
 
@@ -119,6 +123,11 @@ export class MapPanel {
 
   #leave() {
     this.at = null;
+    this.#placeCross();
+  }
+
+  #place() {
+    this.#placeHatch();
     this.#placeCross();
   }
 

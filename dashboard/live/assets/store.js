@@ -25,7 +25,7 @@ export class Store {
     return before !== this.job.state;
   }
 
-  /** Takes a binary message: a frame, or scalar history. */
+  /** Takes a binary message and returns which it was: "frame" or "history". */
   binary(buffer) {
     const message = decodeMessage(buffer);
     for (const [name, points] of message.points) {
@@ -38,6 +38,7 @@ export class Store {
       this.frame = message;
       this.frames++;
     }
+    return message.kind;
   }
 
   /** Returns a series, empty when the job has none of that name. */

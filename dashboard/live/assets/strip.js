@@ -52,6 +52,7 @@ export class Strip {
     say(this.pause, paused ? "Resume" : "Pause");
     this.pause.setAttribute("aria-pressed", String(paused));
     this.pause.hidden = done;
+    say(this.follow, done ? "Reset zoom" : "Follow");
     this.stop.hidden = done || !this.confirm.hidden;
     this.stop.disabled = job.state === "cancelling";
     if (done) this.confirm.hidden = true;

@@ -1,6 +1,6 @@
 // One chart over steps: a heading that reads off values, the chart, and a crosshair shared with its neighbours.
 
-import { axisOf, OPTIONS, positionIn } from "./axes.js";
+import { axisOf, followSize, OPTIONS, positionIn } from "./axes.js";
 import { h, say } from "./dom.js";
 import { count } from "./words.js";
 
@@ -16,7 +16,7 @@ export class TimePanel {
     this.keys = h("div", { class: "sm3-keys" });
     this.plot = h("div", { class: `sm3-plot sm3-${name}`, role: "img", "aria-label": title });
     this.cross = h("div", { class: "sm3-cross sm3-cross-x", hidden: true });
-    this.hint = h("p", { class: "sm3-hint" }, "Nothing recorded yet");
+    this.hint = h("p", { class: "sm3-hint" }, "Nothing yet");
     this.element = h(
       "section",
       { class: "sm3-card" },
@@ -31,13 +31,16 @@ export class TimePanel {
       pointed(pixel >= x.start && pixel <= x.start + x.length ? x.value(pixel) : null);
     });
     this.plot.addEventListener("mouseleave", () => pointed(null));
+    followSize(Plotly, this.plot, () => this.point(this.step));
   }
 
   /** Draws the store's series; `options` are {revision, steps, tensor}. */
   draw(store, theme, options) {
     this.last = { store, tensor: options.tensor };
     const { data, layout } = this.figure(store, theme, options);
-    this.hint.hidden = data.some((trace) => trace.x.length > 0);
+    const isEmpty = data.every((trace) => trace.x.length === 0);
+    this.hint.hidden = !isEmpty;
+    this.plot.style.visibility = isEmpty ? "hidden" : "";
     this.Plotly.react(this.plot, data, layout, OPTIONS);
     this.point(this.step);
   }

@@ -114,7 +114,7 @@ export class LiveView {
   }
 
   #binary(buffer) {
-    this.store.binary(buffer);
+    if (this.store.binary(buffer) === "history") this.chartsDrawnAt = 0;
     this.element.dataset.frames = String(this.store.frames);
     this.#schedule();
   }
@@ -192,6 +192,7 @@ export class LiveView {
       const options = { revision, steps: store.job.spec.steps, tensor: this.tensor };
       for (const chart of this.charts) chart.draw(store, theme, options);
     } else this.chartsAreBehind = true;
+    this.#drawStrip();
     this.element.dataset.step = String(store.frame?.step ?? "");
     this.element.dataset.drawMs = (performance.now() - begin).toFixed(1);
     this.element.dataset.draws = String(Number(this.element.dataset.draws ?? 0) + 1);

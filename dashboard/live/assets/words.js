@@ -10,6 +10,7 @@ export const power = (n) => `10${[...String(n)].map((c) => SUPERSCRIPTS[c]).join
 export function percent(share) {
   if (share === undefined || share === null || Number.isNaN(share)) return "–";
   const hundredths = 100 * share;
+  if (hundredths > 0 && hundredths < 0.05) return "< 0.1 %";
   return `${hundredths === 0 || hundredths >= 9.95 ? hundredths.toFixed(0) : hundredths.toFixed(1)} %`;
 }
 

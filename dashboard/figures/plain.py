@@ -1,0 +1,16 @@
+"""Text that others wrote, made safe to put into Streamlit's markdown."""
+
+from __future__ import annotations
+
+import re
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:-])")
+
+
+def plain(text: str) -> str:
+    """Returns markdown that shows ``text`` as it is: no link, colour, formula or HTML in it comes alive.
+
+    >>> plain("see http://127.0.0.1 :red[now]")
+    'see http\\\\://127.0.0.1 \\\\:red\\\\[now\\\\]'
+    """
+    return _SPECIAL.sub(r"\\\1", text)
