@@ -138,8 +138,9 @@ def create_gpt(config: GPTConfig, *, seed: int, device: torch.device) -> GPT:
     Returns:
         The model, in float32.
     """
-    with torch.device("meta"):
+    # Not on the meta device first: torch's own initialisers there import its whole compiler, for 2 s.
+    with torch.random.fork_rng(devices=[]):
         model = GPT(config)
-    model.to_empty(device="cpu")  # drawn on the CPU, as each device's generator has numbers of its own
+    # Drawn on the CPU, as each device's generator has numbers of its own.
     model.initialise(torch.Generator().manual_seed(seed))
     return model.to(device)
