@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.app import create_app
+from server.problems import faults
 from server.service import Service
-from server.settings import Settings, SettingsError
+from server.settings import Settings
+from sm3.remote.wire import FieldFault
 
 
 class Server(uvicorn.Server):
@@ -34,8 +36,8 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     try:
         settings = Settings()
-    except (ValidationError, SettingsError) as error:
-        return _refuse(str(error))
+    except ValidationError as error:
+        return _refuse("; ".join(map(_setting, faults(error.errors()))))
     try:
         service = Service.open(settings)
     except (OSError, SQLAlchemyError) as error:
@@ -57,6 +59,12 @@ def main() -> int:
     server = Server(config, service)
     server.run()
     return 0 if server.started else 1
+
+
+def _setting(fault: FieldFault) -> str:
+    if fault.field == "body":  # about several settings together: the text says which
+        return fault.allowed
+    return f"SM3_{fault.field.upper()}: given {fault.given!r}; allowed: {fault.allowed}"
 
 
 def _refuse(why: str) -> int:

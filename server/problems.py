@@ -20,7 +20,7 @@ _LOG = structlog.get_logger()
 _MAX_GIVEN = 200
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+class Refusal(HTTPException):  # noqa: N818 - it is an answer, not a fault of ours
     """An answer other than success: becomes a problem document.
 
     Args:
@@ -34,11 +34,10 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
     def __init__(
         self, status: int, type_: str, title: str, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, dict(headers or {}))
         self.problem = Problem(
             type=f"urn:sm3-scope:problem:{type_}", title=title, status=status, detail=detail
         )
-        self.headers = dict(headers or {})
 
 
 def not_found(what: str, given: str, remedy: str) -> Refusal:
@@ -51,22 +50,42 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     return Response(problem.model_dump_json(), problem.status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def faults(errors: Sequence[Any]) -> tuple[FieldFault, ...]:
-    """Returns pydantic's ``errors`` as field, given and allowed."""
+def faults(errors: Sequence[Any], body: object = None) -> tuple[FieldFault, ...]:
+    """Returns pydantic's ``errors`` as field, given and allowed.
+
+    Args:
+        errors: what pydantic found.
+        body: what was sent; with it, fields are named as the sender knows them, without the tags that pydantic
+            adds for the members of a union.
+    """
     return tuple(
-        FieldFault(field=_field(error["loc"]), given=_given(error), allowed=_allowed(error))
-        for error in errors
+        FieldFault(field=_field(error, body), given=_given(error), allowed=_allowed(error)) for error in errors
     )
 
 
-def _field(location: Sequence[object]) -> str:
-    path = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+def _field(error: Mapping[str, Any], body: object) -> str:
+    location = error["loc"]
+    place, path = body, []
+    for part in location:
+        if part in {"body", "query", "path", "header"} and not path:
+            continue
+        if isinstance(place, dict) and part not in place and part in {place.get("name"), place.get("kind")}:
+            continue
+        path.append(str(part))
+        if isinstance(place, dict):
+            place = place.get(part)
+        elif isinstance(place, list) and isinstance(part, int) and part < len(place):
+            place = place[part]
+    if error["type"] == "union_tag_invalid":
+        path.append(error["ctx"]["discriminator"].strip("'"))
     return ".".join(path) or str(location[0] if location else "body")
 
 
 def _given(error: Mapping[str, Any]) -> object:
     if error["type"] == "missing":
         return "nothing"
+    if error["type"] == "union_tag_invalid":
+        return str(error["ctx"]["tag"])[:_MAX_GIVEN]
     given = error.get("input")
     if given is None or isinstance(given, bool | int | float):
         return (
@@ -82,6 +101,8 @@ def _allowed(error: Mapping[str, Any]) -> str:
     message = str(error["msg"])
     if error["type"] == "extra_forbidden":
         return "no such field: see /openapi.json for the fields there are"
+    if error["type"] == "union_tag_invalid":
+        return str(error["ctx"]["expected_tags"])
     return message.removeprefix("Input should be ").removeprefix("Value error, ")
 
 
@@ -100,12 +121,15 @@ def _on_refusal(_: Request, error: Exception) -> Response:
     return respond(error.problem, error.headers)
 
 
-def _on_invalid(_: Request, error: Exception) -> Response:
+def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = faults(error.errors())
+    found = faults(error.errors(), error.body)
     first = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     detail = f"{first.field}: given {first.given!r}; allowed: {first.allowed}{more}."
+    sent = request.headers.get("content-type", "")
+    if first.field == "body" and "json" not in sent:
+        detail += f" The body was sent as {sent or 'nothing'!r}: send the header 'Content-Type: application/json'."
     return respond(
         Problem(
             type="urn:sm3-scope:problem:invalid-request",

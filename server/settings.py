@@ -16,10 +16,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sm3.remote.settings import TOKEN_FILE, default_data_dir
 
 
-class SettingsError(ValueError):
-    """A setting that the service refuses to start with."""
-
-
 class Settings(BaseSettings):
     """Everything that can be set, from ``SM3_*`` environment variables (``docs/settings.md`` has the table)."""
 
@@ -56,7 +52,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:
         if not self.auth and not self.is_loopback:
-            raise SettingsError(
+            raise ValueError(
                 f"SM3_AUTH=false and SM3_HOST={self.host}: without a token the service listens on loopback "
                 "only. Set SM3_AUTH=true (the default) or SM3_HOST=127.0.0.1."
             )

@@ -110,7 +110,7 @@ class FrameStore:
             .limit(limit + 1)
         )
         with self.database.read() as session:
-            rows = session.execute(query).tuples().all()
+            rows = session.execute(query).all()
         items = tuple(
             FrameInfo(attempt=a, seq=s, step=step, at=datetime.fromtimestamp(at_s, UTC), size_bytes=size)
             for a, s, step, at_s, size in rows[:limit]
@@ -151,23 +151,18 @@ class FrameStore:
             .limit(limit)
         )
         with self.database.read() as session:
-            rows = session.execute(query).tuples().all()
+            rows = session.execute(query).all()
         return [(a, s, step, read_scalars(scalars)) for a, s, step, scalars in rows]
 
     def history(self, job_id: str, *, job_wide: bool) -> Scalars:
         """Returns all scalar points of the job's own series, or of its tensors' series, oldest first."""
         scope = "job" if job_wide else "tensor"
         with self.database.read() as session:
-            chunks = (
-                session
-                .execute(
-                    select(ScalarChunkRow.attempt, ScalarChunkRow.last_seq, ScalarChunkRow.blob)
-                    .where(ScalarChunkRow.job_id == job_id, ScalarChunkRow.scope == scope)
-                    .order_by(ScalarChunkRow.attempt, ScalarChunkRow.first_seq)
-                )
-                .tuples()
-                .all()
-            )
+            chunks = session.execute(
+                select(ScalarChunkRow.attempt, ScalarChunkRow.last_seq, ScalarChunkRow.blob)
+                .where(ScalarChunkRow.job_id == job_id, ScalarChunkRow.scope == scope)
+                .order_by(ScalarChunkRow.attempt, ScalarChunkRow.first_seq)
+            ).all()
             attempt, seq = (chunks[-1][0], chunks[-1][1]) if chunks else (-1, -1)
             tail = session.scalars(
                 select(FrameRow.scalars)

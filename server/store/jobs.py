@@ -186,7 +186,7 @@ class JobStore:
         """Returns how many jobs are in each state."""
         with self.database.read() as session:
             rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
-            return {JobState(state): count for state, count in rows.tuples()}
+            return {JobState(state): count for state, count in rows}
 
 
 class StaleAttempt(ValueError):  # noqa: N818 - reads as what it is

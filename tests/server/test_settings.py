@@ -1,0 +1,45 @@
+"""Settings: the token, and what is refused."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from server.auth import Tickets, bearer
+from server.settings import Settings
+
+
+def test_the_token_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    first = Settings(data_dir=tmp_path / "d").admin_token()
+    assert Settings(data_dir=tmp_path / "d").admin_token() == first
+    assert stat.S_IMODE((tmp_path / "d" / "token").stat().st_mode) == 0o600
+    assert len(first) > 40
+
+
+def test_listening_beyond_loopback_without_a_token_is_refused() -> None:
+    with pytest.raises(ValidationError, match="without a token the service listens on loopback only"):
+        Settings(host="0.0.0.0", auth=False)
+    assert Settings(host="127.0.0.1", auth=False).is_loopback
+    assert not Settings(host="0.0.0.0").is_loopback
+
+
+def test_a_ticket_opens_one_door_once_within_a_minute() -> None:
+    now = [0.0]
+    tickets = Tickets(now=lambda: now[0])
+    ticket = tickets.issue("a")
+    assert not tickets.redeem(ticket, "b")
+    assert not tickets.redeem(ticket, "a"), "a ticket tried at the wrong door is spent"
+    ticket = tickets.issue("a")
+    assert tickets.redeem(ticket, "a")
+    assert not tickets.redeem(ticket, "a")
+    ticket = tickets.issue("a")
+    now[0] = 61.0
+    assert not tickets.redeem(ticket, "a")
+
+
+@pytest.mark.parametrize(("header", "token"), [(None, ""), ("Bearer x", "x"), ("bearer  x ", "x"), ("Basic x", "")])
+def test_only_bearer_tokens_are_read(header: str | None, token: str) -> None:
+    assert bearer(header) == token

@@ -1,0 +1,163 @@
+"""The store: once, in order, fenced, and with a history that does not depend on how it is kept."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from server.auth import digest
+from server.lifecycle import IllegalMove
+from server.store import Database, FrameStore, JobStore, StaleAttempt, UnknownJob
+from server.store.frames import CHUNK_FRAMES
+from server.store.tables import Base
+from sm3.remote.frames import Frame, Point, Scalars, encode
+from sm3.remote.wire import JobState, JobView
+from tests.conftest import tiny_job
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    found = Database(f"sqlite:///{tmp_path / 'store.sqlite3'}")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobStore:
+    return JobStore(database, now=lambda: 100.0)
+
+
+@pytest.fixture
+def frames(database: Database) -> FrameStore:
+    return FrameStore(database, now=lambda: 100.0)
+
+
+def blob(job: JobView, seq: int, *, attempt: int = 0, **scalars: float) -> bytes:
+    step = seq + 1
+    points = Scalars.from_points(Point(name, step, value) for name, value in {"loss": seq / 2, **scalars}.items())
+    return encode(Frame(job.id, attempt, seq, step, 50.0, {"a/b/c": np.ones(2, np.float32)}, points))
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_knows(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.migrate()
+
+
+def test_sqlite_is_in_wal_mode_and_syncs_what_it_commits(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_an_illegal_move_raises_and_changes_nothing(jobs: JobStore) -> None:
+    job = jobs.create(tiny_job())
+    with pytest.raises(IllegalMove):
+        jobs.move(job.id, JobState.RUNNING, "no")
+    assert jobs.get(job.id) == job
+    assert len(jobs.transitions(job.id)) == 1
+
+
+def test_every_move_is_logged_with_its_cause(jobs: JobStore) -> None:
+    job = jobs.create(tiny_job())
+    assert jobs.claim(digest("t")).id == job.id
+    jobs.move(job.id, JobState.RUNNING, "going")
+    jobs.move(job.id, JobState.FAILED, "it broke")
+    assert [(t.number, t.state, t.cause) for t in jobs.transitions(job.id)][2:] == [
+        (2, "running", "going"),
+        (3, "failed", "it broke"),
+    ]
+    assert jobs.get(job.id).finished_at is not None
+
+
+def test_jobs_are_claimed_oldest_first_and_by_one_claimer_each(jobs: JobStore) -> None:
+    created = [jobs.create(tiny_job()).id for _ in range(12)]
+    claimed: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: claimed.extend(j.id for _ in range(4) if (j := jobs.claim("d"))))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(created)
+    assert jobs.claim("d") is None
+
+
+def test_pages_hold_every_job_once_newest_first_even_while_jobs_come(jobs: JobStore) -> None:
+    created = [jobs.create(tiny_job()).id for _ in range(7)]
+    first = jobs.page(after=None, limit=3, state=None)
+    jobs.create(tiny_job())
+    second = jobs.page(after=first.next, limit=3, state=None)
+    third = jobs.page(after=second.next, limit=3, state=None)
+    listed = [job.id for page in (first, second, third) for job in page.items]
+    assert listed == created[::-1]
+    assert third.next is None
+    assert jobs.page(after=None, limit=9, state=JobState.FAILED).items == ()
+
+
+def test_a_frame_is_stored_once_however_often_it_is_sent(jobs: JobStore, frames: FrameStore) -> None:
+    job = jobs.create(tiny_job())
+    assert frames.add(job.id, blob(job, 0)).is_new
+    assert not frames.add(job.id, blob(job, 0)).is_new
+    items, more = frames.page(job.id, limit=10)
+    assert [item.seq for item in items] == [0]
+    assert not more
+    assert jobs.get(job.id).progress.frames == 1
+
+
+def test_a_stale_attempt_is_fenced_off(jobs: JobStore, frames: FrameStore) -> None:
+    job = jobs.create(tiny_job())
+    with pytest.raises(StaleAttempt, match="attempt 3 given, but the job is at attempt 0"):
+        frames.add(job.id, blob(job, 0, attempt=3))
+    with pytest.raises(StaleAttempt):
+        jobs.set_phase(job.id, "hello", attempt=1)
+    with pytest.raises(UnknownJob):
+        frames.add("nobody", blob(job, 0))
+    assert frames.newest(job.id) is None
+
+
+def test_history_is_the_same_before_and_after_it_is_gathered(jobs: JobStore, frames: FrameStore) -> None:
+    job = jobs.create(tiny_job())
+    last = CHUNK_FRAMES + 5
+    for seq in range(last):
+        frames.add(job.id, blob(job, seq, **{"rate_p50/w": float(seq)}))
+        if seq in {CHUNK_FRAMES - 2, CHUNK_FRAMES - 1, last - 1}:
+            for job_wide, name in ((True, "loss"), (False, "rate_p50/w")):
+                steps, values = frames.history(job.id, job_wide=job_wide).by_series()[name]
+                assert steps.tolist() == list(range(1, seq + 2))
+                assert len(values) == seq + 1
+
+
+def test_history_misses_nothing_when_frames_come_out_of_order(jobs: JobStore, frames: FrameStore) -> None:
+    job = jobs.create(tiny_job())
+    for seq in (*range(100), *range(101, CHUNK_FRAMES), 100, *range(CHUNK_FRAMES, 2 * CHUNK_FRAMES)):
+        frames.add(job.id, blob(job, seq))
+    steps, _ = frames.history(job.id, job_wide=True).by_series()["loss"]
+    assert sorted(steps.tolist()) == list(range(1, 2 * CHUNK_FRAMES + 1))
+
+
+def test_nan_is_kept_in_history_and_null_in_progress(jobs: JobStore, frames: FrameStore) -> None:
+    job = jobs.create(tiny_job())
+    frames.add(job.id, blob(job, 0, loss=float("nan")))
+    assert np.isnan(frames.history(job.id, job_wide=True).by_series()["loss"][1]).all()
+    assert jobs.get(job.id).progress.loss is None
+
+
+def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.sqlite3'}"
+    first = Database(url)
+    job = JobStore(first).create(tiny_job())
+    sent = blob(job, 0)
+    FrameStore(first).add(job.id, sent)
+    first.close()
+    second = Database(url)
+    assert FrameStore(second).newest(job.id) == sent
+    second.close()
