@@ -49,6 +49,6 @@ def sentence(error: Exception) -> str:
     return str(error)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=Client.close)
 def _client(url: str, token: str) -> Client:
     return Client(url, token)

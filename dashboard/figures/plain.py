@@ -8,9 +8,9 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:-])")
 
 
 def plain(text: str) -> str:
-    """Returns markdown that shows ``text`` as it is: no link, colour, formula or HTML in it comes alive.
+    r"""Returns markdown that shows ``text`` as it is: no link, colour, formula or HTML in it comes alive.
 
     >>> plain("see http://127.0.0.1 :red[now]")
-    'see http\\\\://127.0.0.1 \\\\:red\\\\[now\\\\]'
+    'see http\\://127.0.0.1 \\:red\\[now\\]'
     """
     return _SPECIAL.sub(r"\\\1", text)

@@ -1,0 +1,131 @@
+"""A real dashboard process, and pages of a real headless Chromium that must end without an error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import RunningService, free_port
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_TIMEOUT_S = 60.0
+
+
+@dataclass
+class RunningDashboard:
+    """A dashboard of our own."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> float:
+        """Stops the dashboard; returns how long it took, in seconds."""
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        return time.monotonic() - started
+
+
+@contextmanager
+def running_dashboard(folder: Path, url: str, token: str = "none") -> Iterator[RunningDashboard]:
+    """Runs a dashboard for the service at ``url``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "dashboard.log"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SM3_", "STREAMLIT_"))}
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard", "--port", str(port)],
+            env=environment | {"SM3_URL": url, "SM3_TOKEN": token},
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+        )
+    dashboard = RunningDashboard(port, process, log)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            with suppress(OSError), urllib.request.urlopen(f"{dashboard.url}/_stcore/health", timeout=2):
+                break
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield dashboard
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def dashboard(
+    service: RunningService, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningDashboard]:
+    """One dashboard for the shared service."""
+    with running_dashboard(tmp_path_factory.mktemp("dashboard"), service.url, service.token) as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    path = shutil.which("chromium")
+    assert path, "these tests drive Chromium: install Debian's package `chromium` (make test does)"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield running
+        running.close()
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens pages, and fails the test if one of them reported an error."""
+    contexts, errors = [], []
+
+    def open_(url: str, *, scheme: str = "light", width: int = 1440, height: int = 900) -> Page:
+        context = browser.new_context(
+            color_scheme=scheme,
+            viewport={"width": width, "height": height},  # type: ignore[arg-type]
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: errors.append(f"page error: {error}"))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.goto(url)
+        return page
+
+    open_.errors = errors  # type: ignore[attr-defined]
+    yield open_
+    for context in contexts:
+        context.close()
+    assert errors == []

@@ -1,0 +1,217 @@
+"""The live view's pure modules, in Chromium, against what Python says."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from sm3.remote.frames import Frame, Point, Scalars, encode, encode_scalars
+from sm3.remote.wire import TensorInfo
+from tests.dashboard.conftest import OpenPage, RunningDashboard
+
+pytestmark = pytest.mark.browser
+
+Call = Any
+
+
+@pytest.fixture
+def call(dashboard: RunningDashboard, open_page: OpenPage) -> Call:
+    """Runs an expression that may use a module's exports as ``m`` and the argument as ``a``."""
+    page: Page = open_page(f"{dashboard.url}/_stcore/health")
+
+    def run(module: str, expression: str, argument: object = None) -> Any:
+        address = f"{dashboard.url}/scope-assets/any/live/{module}.js"
+        return page.evaluate(
+            f"""async (a) => {{
+              const m = await import("{address}");
+              const s = await import("{address.replace(module, "safetensors")}");
+              const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+              return ({expression});
+            }}""",
+            argument,
+        )
+
+    return run
+
+
+def text(blob: bytes) -> str:
+    return base64.b64encode(blob).decode()
+
+
+def frame(**arrays: np.ndarray) -> bytes:
+    named = {name.replace("__", "/"): array for name, array in arrays.items()}
+    points = [Point("loss", 1, 2.5), Point("loss", 2, math.nan), Point("lr", 2, 0.1)]
+    return encode(Frame("job", 1, 7, 2**40, 1.5, named, Scalars.from_points(points)))
+
+
+def tensor(name: str, shape: tuple[int, ...]) -> dict[str, object]:
+    parts = tuple(f"dim{i}" for i in range(len(shape))) if len(shape) > 1 else ("entries",)
+    return TensorInfo(
+        name=name,
+        shape=shape,
+        dtype="float32",
+        cover="slices",
+        parts=parts,
+        num_accumulators=sum(shape),
+        accumulator_bytes=4 * sum(shape),
+        momentum_bytes=0,
+    ).model_dump(mode="json")
+
+
+def test_a_frame_is_read_as_python_wrote_it(call: Call) -> None:
+    rows = np.array([0.0, 1e-30, 3.5], np.float32)
+    read = call(
+        "safetensors",
+        """(() => {
+          const f = m.decodeMessage(bytes(a));
+          return [f.kind, f.attempt, f.seq, f.step, f.time_s, [...f.arrays.keys()],
+                  [...f.arrays.get("accumulators/dim0/w/é").values],
+                  f.points.get("loss").steps, f.points.get("loss").values.map(String), f.points.get("lr").values];
+        })()""",
+        text(frame(**{"accumulators__dim0__w/é": rows, "accumulators__dim1__w": np.ones(1, np.float32)})),
+    )
+    assert read[:5] == ["frame", 1, 7, 2**40, 1.5]
+    assert sorted(read[5]) == ["accumulators/dim0/w/é", "accumulators/dim1/w"]
+    assert np.array_equal(np.array(read[6], np.float32), rows)
+    assert read[7:] == [[1, 2], ["2.5", "NaN"], [0.1]]
+
+
+def test_history_is_told_from_a_frame(call: Call) -> None:
+    blob = encode_scalars(Scalars.from_points([Point("loss", step, step / 2) for step in range(5)]))
+    kind, values = call(
+        "safetensors",
+        "(() => { const h = m.decodeMessage(bytes(a)); return [h.kind, h.points.get('loss').values]; })()",
+        text(blob),
+    )
+    assert kind == "history"
+    assert values == [0, 0.5, 1, 1.5, 2]
+
+
+@pytest.mark.parametrize("blob", [b"", b"\xff" * 9, frame()[:20]])
+def test_what_is_no_frame_is_refused(call: Call, blob: bytes) -> None:
+    outcome = call(
+        "safetensors",
+        "(() => { try { m.decodeMessage(bytes(a)); return 'read'; } catch (e) { return 'refused'; } })()",
+        text(blob),
+    )
+    assert outcome == "refused"
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 7), (700, 5), (256, 257), (513, 300)])
+def test_the_heatmap_is_the_largest_minimum_of_each_tile(call: Call, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    vectors = [rng.random(size).astype(np.float32) * (rng.random(size) < 0.9) for size in shape]
+    widths = [-(-size // 256) for size in shape]
+    pooled = [
+        np.array([v[k : k + w].max() for k in range(0, len(v), w)], np.float32)
+        for v, w in zip(vectors, widths, strict=True)
+    ]
+    nu = np.minimum.outer(*vectors)
+    tiles = np.array([
+        [nu[i : i + widths[0], j : j + widths[1]].max() for j in range(0, shape[1], widths[1])]
+        for i in range(0, shape[0], widths[0])
+    ])
+    grid, edges, zeros = call(
+        "accumulators",
+        """(() => {
+          const map = m.accumulatorMap(a.tensor, s.decodeMessage(bytes(a.blob)));
+          return [m.logGrid(map).map((row) => row.map((v) => v === undefined ? null : v)),
+                  [map.rows.edges, map.columns.edges], map.zeros];
+        })()""",
+        {
+            "tensor": tensor("w", shape),
+            "blob": text(frame(accumulators__dim0__w=pooled[0], accumulators__dim1__w=pooled[1])),
+        },
+    )
+    expected = [[math.log10(v) if v > 0 else None for v in row] for row in tiles.tolist()]
+    assert [[v is None for v in row] for row in grid] == [[v is None for v in row] for row in expected]
+    flat = [(a, b) for x, y in zip(grid, expected, strict=True) for a, b in zip(x, y, strict=True) if b]
+    assert all(abs(a - b) < 1e-6 for a, b in flat)
+    for size, width, limits in zip(shape, widths, edges, strict=True):
+        assert limits == [*range(0, size, width), size]
+    assert abs(zeros - np.mean(np.concatenate(pooled) == 0)) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "says"),
+    [(1.0, 2.0, "the row decides"), (2.0, 1.0, "the column decides"), (1.0, 1.0, "row and column agree")],
+)
+def test_the_sentence_names_the_set_that_decides(call: Call, row: float, column: float, says: str) -> None:
+    sentence = call(
+        "words",
+        """m.cellSentence({rank1: false, rows: {edges: [0, 1]}, columns: {edges: [0, 8, 10]}}, 0, 1,
+             {nu: Math.min(...a), row: a[0], column: a[1],
+              decides: a[0] === a[1] ? "both" : a[0] < a[1] ? "row" : "column"})""",
+        [row, column],
+    )
+    assert sentence.startswith("row 0 ∧ columns 8–9: ν = 1.000")
+    assert says in sentence
+
+
+def test_the_headline_counts_as_the_service_measured(call: Call) -> None:
+    memory = {
+        "num_parameters": 929280,
+        "parameter_bytes": 3717120,
+        "accumulator_bytes": 48896,
+        "momentum_bytes": 3717120,
+        "state_bytes": 3766016,
+        "adam_bytes": 7434240,
+        "adagrad_bytes": 3717120,
+    }
+    assert call("words", "m.headline(a)", memory) == {
+        "lead": "47.8 KiB of accumulators. AdaGrad would hold 3.54 MiB: 76× less.",
+        "detail": "Optimizer state in total 3.59 MiB, momentum included; Adam would hold 7.09 MiB: 2.0× less.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "connected", "age_s", "says"),
+    [
+        ("queued", True, None, "◌ QUEUED"),
+        ("running", True, 1, "● LIVE"),
+        ("running", True, 42, "▲ STALE 42 s"),
+        ("running", False, 95, "▲ STALE 1:35"),
+        ("cancelling", True, 1, "◌ STOPPING"),
+        ("succeeded", False, 1e6, "■ DONE"),
+        ("cancelled", True, 1, "■ STOPPED"),
+        ("failed", True, 1, "✕ FAILED"),
+        ("crashed", False, None, "✕ CRASHED"),
+    ],
+)
+def test_the_strip_says_the_state_in_shape_and_word(
+    call: Call, state: str, connected: bool, age_s: float | None, says: str
+) -> None:
+    status = call(
+        "words",
+        "m.status({state: a.state, phase: ''}, {connected: a.connected, ageS: a.age, staleAfterS: 10})",
+        {"state": state, "connected": connected, "age": age_s},
+    )
+    assert f"{status['glyph']} {status['word']}" == says
+
+
+def test_history_goes_before_what_came_live_and_a_new_attempt_replaces_the_old(call: Call) -> None:
+    steps, values = call(
+        "series",
+        """(() => {
+          const s = new m.Series();
+          s.append({steps: [30, 40], values: [3, 4]});
+          s.prepend({steps: [10, 20, 30], values: [1, 2, 3]});
+          s.append({steps: [40, 50], values: [4, 5]});
+          s.append({steps: [25], values: [9]});
+          return [s.steps, s.values];
+        })()""",
+    )
+    assert steps == [10, 20, 25]
+    assert values == [1, 2, 9]
+
+
+def test_thinning_keeps_the_extremes(call: Call) -> None:
+    values = [float(v) for v in np.random.default_rng(1).normal(size=20_000)]
+    thin = call("series", "m.thin({steps: a.map((_, i) => i), values: a}, 1000).values", values)
+    assert len(thin) <= 1100
+    assert (min(thin), max(thin)) == (min(values), max(values))

@@ -1,0 +1,55 @@
+"""The dashboard as a process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from dashboard.__main__ import main
+from tests.conftest import free_port
+from tests.dashboard.conftest import RunningDashboard, running_dashboard
+
+
+def get(url: str) -> tuple[int, str, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read()
+
+
+def test_other_machines_are_let_in_only_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--host", "0.0.0.0"]) == 2
+    assert "--open" in capsys.readouterr().err
+
+
+def test_it_ends_soon_when_told_to(tmp_path: Path) -> None:
+    with running_dashboard(tmp_path, f"http://127.0.0.1:{free_port()}") as dashboard:
+        assert dashboard.stop() < 3
+
+
+def test_browser_code_is_served_as_javascript(dashboard: RunningDashboard) -> None:
+    for name in ("live/index.js", "jobs_table/table.js", "plotly.min.js"):
+        status, media_type, body = get(f"{dashboard.url}/scope-assets/any/{name}")
+        assert (status, media_type.partition(";")[0]) == (200, "text/javascript"), name
+        assert body
+
+
+@pytest.mark.parametrize(
+    "name", ["live/__init__.py", "../app.py", "live/../../app.py", "live/", "nothing.js"]
+)
+def test_nothing_else_is_served(dashboard: RunningDashboard, name: str) -> None:
+    status, media_type, body = get(f"{dashboard.url}/scope-assets/any/{name}")
+    assert status in {400, 404} or media_type.startswith("text/html"), (status, body[:100])
+    assert b"set_page_config" not in body
+
+
+def test_the_pages_load_no_torch() -> None:
+    code = "import sys, dashboard.views.live, dashboard.views.jobs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
