@@ -20,7 +20,7 @@ _LOG = structlog.get_logger()
 _MAX_GIVEN = 200
 
 
-class Refusal(HTTPException):  # noqa: N818 - it is an answer, not a fault of ours
+class Refusal(HTTPException):
     """An answer other than success: becomes a problem document.
 
     Args:
@@ -59,13 +59,15 @@ def faults(errors: Sequence[Any], body: object = None) -> tuple[FieldFault, ...]
             adds for the members of a union.
     """
     return tuple(
-        FieldFault(field=_field(error, body), given=_given(error), allowed=_allowed(error)) for error in errors
+        FieldFault(field=_field(error, body), given=_given(error), allowed=_allowed(error))
+        for error in errors
     )
 
 
 def _field(error: Mapping[str, Any], body: object) -> str:
     location = error["loc"]
-    place, path = body, []
+    place: object = body
+    path: list[str] = []
     for part in location:
         if part in {"body", "query", "path", "header"} and not path:
             continue
@@ -129,7 +131,9 @@ def _on_invalid(request: Request, error: Exception) -> Response:
     detail = f"{first.field}: given {first.given!r}; allowed: {first.allowed}{more}."
     sent = request.headers.get("content-type", "")
     if first.field == "body" and "json" not in sent:
-        detail += f" The body was sent as {sent or 'nothing'!r}: send the header 'Content-Type: application/json'."
+        detail += (
+            f" The body was sent as {sent or 'nothing'!r}: send the header 'Content-Type: application/json'."
+        )
     return respond(
         Problem(
             type="urn:sm3-scope:problem:invalid-request",

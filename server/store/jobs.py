@@ -142,16 +142,26 @@ class JobStore:
             UnknownJob: no such job.
             lifecycle.IllegalMove: the table does not allow it, or ``attempt`` is no longer the current one.
         """
-        now = self.now()
         with self.database.write() as session:
             row = _row(session, job_id)
-            check(JobState(row.state), state)
             if attempt is not None:
                 check_attempt(row, attempt)
-            row.state, row.cause = state, cause
-            if state.is_final:
-                row.finished_s, row.phase, row.ingest_digest = now, "", row.ingest_digest
-            _log(session, row, now)
+            _move(session, row, state, cause, self.now())
+            return _view(row)
+
+    def cancel(self, job_id: str, cause: str) -> JobView:
+        """Ends a queued job, asks a running one to stop; does nothing if that has been done before.
+
+        Raises:
+            UnknownJob: no such job.
+            lifecycle.IllegalMove: the job has ended in another way.
+        """
+        with self.database.write() as session:
+            row = _row(session, job_id)
+            state = JobState(row.state)
+            if state not in {JobState.CANCELLING, JobState.CANCELLED}:
+                to = JobState.CANCELLED if state is JobState.QUEUED else JobState.CANCELLING
+                _move(session, row, to, cause, self.now())
             return _view(row)
 
     def set_phase(self, job_id: str, phase: str, *, attempt: int) -> JobView:
@@ -209,6 +219,14 @@ def _row(session: Session, job_id: str) -> JobRow:
     if row is None:
         raise UnknownJob(job_id)
     return row
+
+
+def _move(session: Session, row: JobRow, state: JobState, cause: str, now: float) -> None:
+    check(JobState(row.state), state)
+    row.state, row.cause = state, cause
+    if state.is_final:
+        row.finished_s, row.phase = now, ""
+    _log(session, row, now)
 
 
 def _log(session: Session, row: JobRow, now: float) -> None:

@@ -47,7 +47,12 @@ def num_jobs(http: httpx.Client) -> int:
         ({**MINIMAL, "optimizer": {"name": "sm3", "lr": -1}}, "optimizer.lr", -1, "greater than 0"),
         ({**MINIMAL, "optimizer": {"name": "sm4"}}, "optimizer.name", "sm4", "'sm3', 'adamw'"),
         ({"recipe": {"name": "language-model", "size": "huge"}}, "recipe.size", "huge", "'tiny'"),
-        ({**MINIMAL, "schedule": {"warmup": 0.7, "cooldown": 0.7}}, "schedule", "dict", "not add up to more than 1"),
+        (
+            {**MINIMAL, "schedule": {"warmup": 0.7, "cooldown": 0.7}},
+            "schedule",
+            "dict",
+            "not add up to more than 1",
+        ),
         ({**MINIMAL, "record": {"probes": ["crystal-ball"]}}, "record.probes.0", "crystal-ball", "'rates'"),
         ({**MINIMAL, "seed": 2**63}, "seed", 2**63, "less than"),
         ({**MINIMAL, "labels": {"Bad Key": "x"}}, "labels.Bad Key.[key]", "Bad Key", "pattern"),
@@ -107,7 +112,9 @@ def test_a_wrong_method_tells_the_right_ones(http: httpx.Client) -> None:
     assert response.headers["allow"] == "GET"
 
 
-def test_every_route_but_health_and_documentation_needs_a_token(http: httpx.Client, service: RunningService) -> None:
+def test_every_route_but_health_and_documentation_needs_a_token(
+    http: httpx.Client, service: RunningService
+) -> None:
     schema = http.get("/openapi.json").json()
     with httpx.Client(base_url=service.url, timeout=30, trust_env=False) as stranger:
         for path, methods in schema["paths"].items():
@@ -210,7 +217,11 @@ def test_a_worker_token_serves_its_own_job_alone(service: RunningService) -> Non
     store.database.close()
     with Client(service.url, "sm3i_mine") as worker:
         assert worker.job(mine.id).id == mine.id
-        for forbidden in (lambda: worker.job(other.id), lambda: worker.jobs(), lambda: worker.ticket(mine.id)):
+        for forbidden in (
+            lambda: worker.job(other.id),
+            lambda: worker.jobs(),
+            lambda: worker.ticket(mine.id),
+        ):
             with pytest.raises(ServiceError) as refusal:
                 forbidden()
             assert refusal.value.problem.status in {401, 403}
@@ -219,7 +230,9 @@ def test_a_worker_token_serves_its_own_job_alone(service: RunningService) -> Non
 @pytest.mark.parametrize(
     ("blob", "reason"), [(b"", "cut short"), (b"x" * 100, "too long"), (b"\0" * 8 + b"{}", "not JSON")]
 )
-def test_a_malformed_frame_is_refused(http: httpx.Client, service: RunningService, blob: bytes, reason: str) -> None:
+def test_a_malformed_frame_is_refused(
+    http: httpx.Client, service: RunningService, blob: bytes, reason: str
+) -> None:
     with service.client as client:
         job = client.jobs(limit=1).items[0]
     found = problem(http.put(f"/v1/jobs/{job.id}/frames/0/99999", content=blob), 422)
@@ -228,7 +241,10 @@ def test_a_malformed_frame_is_refused(http: httpx.Client, service: RunningServic
 
 
 def test_the_client_says_what_to_do_when_no_service_is_there() -> None:
-    with Client("http://127.0.0.1:9", "t") as client, pytest.raises(Unreachable, match="Start it with `sm3 up`"):
+    with (
+        Client("http://127.0.0.1:9", "t") as client,
+        pytest.raises(Unreachable, match="Start it with `sm3 up`"),
+    ):
         client.jobs()
 
 

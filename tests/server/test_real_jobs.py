@@ -57,7 +57,9 @@ def test_the_last_frame_holds_the_optimizers_own_accumulators(
     assert compared == len(frame.arrays)
 
 
-def test_its_life_is_logged_and_its_bytes_are_those_of_the_shapes(service: RunningService, done: JobView) -> None:
+def test_its_life_is_logged_and_its_bytes_are_those_of_the_shapes(
+    service: RunningService, done: JobView
+) -> None:
     with service.client as client:
         states = [t.state for t in client.transitions(done.id)]
         tensors = client.tensors(done.id)
@@ -86,7 +88,9 @@ def test_metrics_hold_the_loss_of_every_step(service: RunningService, done: JobV
     assert all(value is not None and value > 0 for value in rates.series[name].values)
 
 
-def test_frames_are_numbered_without_gaps_and_each_can_be_read(service: RunningService, done: JobView) -> None:
+def test_frames_are_numbered_without_gaps_and_each_can_be_read(
+    service: RunningService, done: JobView
+) -> None:
     with service.client as client:
         page = client.frames(done.id, limit=3)
         rest = client.frames(done.id, after=page.next)
@@ -122,6 +126,12 @@ def test_events_follow_a_running_job_live(service: RunningService) -> None:
     assert events[-1].data == {"state": "succeeded"}
 
 
+async def drain(socket: websockets.ClientConnection) -> None:
+    """Receives until the socket is closed."""
+    while True:
+        await socket.recv()
+
+
 def test_the_live_socket_sends_job_history_and_frames_and_answers_a_selection(
     service: RunningService, done: JobView
 ) -> None:
@@ -143,8 +153,7 @@ def test_the_live_socket_sends_job_history_and_frames_and_answers_a_selection(
             assert f"rate_p50/{name}" in read_scalars(message).names
             await socket.send("nonsense")
             with pytest.raises(websockets.ConnectionClosed):
-                while True:
-                    await socket.recv()
+                await drain(socket)
         with pytest.raises(websockets.InvalidStatus):
             await websockets.connect(address, proxy=None)
 
@@ -152,7 +161,9 @@ def test_the_live_socket_sends_job_history_and_frames_and_answers_a_selection(
 
 
 @pytest.mark.parametrize("ticket", ["", "wrong"])
-def test_the_live_socket_stays_shut_without_a_ticket(service: RunningService, done: JobView, ticket: str) -> None:
+def test_the_live_socket_stays_shut_without_a_ticket(
+    service: RunningService, done: JobView, ticket: str
+) -> None:
     async def knock(**headers: str) -> None:
         address = f"ws://127.0.0.1:{service.port}/v1/jobs/{done.id}/live?ticket={ticket}"
         with pytest.raises(websockets.InvalidStatus):
@@ -168,7 +179,9 @@ def test_a_foreign_page_cannot_open_the_live_socket(service: RunningService, don
             ticket = client.ticket(done.id).ticket
         address = f"ws://127.0.0.1:{service.port}/v1/jobs/{done.id}/live?ticket={ticket}"
         with pytest.raises(websockets.InvalidStatus):
-            await websockets.connect(address, proxy=None, additional_headers={"Origin": "http://evil.example"})
+            await websockets.connect(
+                address, proxy=None, additional_headers={"Origin": "http://evil.example"}
+            )
 
     asyncio.run(knock())
 
@@ -188,7 +201,9 @@ def worker_pid(service: RunningService, job_id: str) -> int:
     return int((service.data_dir / "jobs" / job_id / "attempt-0.lock").read_text())
 
 
-def test_a_killed_worker_ends_as_crashed_with_the_reason_and_its_frames_are_kept(service: RunningService) -> None:
+def test_a_killed_worker_ends_as_crashed_with_the_reason_and_its_frames_are_kept(
+    service: RunningService,
+) -> None:
     with service.client as client:
         job = client.launch(tiny_job(steps=100_000))
         service.wait_for(job.id, lambda j: j.progress.frames > 3)
@@ -234,7 +249,12 @@ def test_workers_outlive_the_service_and_are_adopted_by_the_next(tmp_path: Path,
         ended = mine.wait_for(job.id, JobState.SUCCEEDED, timeout_s=100)
         with mine.client as client:
             seqs = [f.seq for f in client.frames(job.id, limit=5000).items]
-            assert [t.state for t in client.transitions(job.id)] == ["queued", "starting", "running", "succeeded"]
+            assert [t.state for t in client.transitions(job.id)] == [
+                "queued",
+                "starting",
+                "running",
+                "succeeded",
+            ]
         assert seqs == list(range(1 + 400 // 5))
         assert ended.progress.frames_dropped == 0
     finally:
@@ -242,7 +262,9 @@ def test_workers_outlive_the_service_and_are_adopted_by_the_next(tmp_path: Path,
             mine.stop()
 
 
-def test_a_job_that_ended_while_the_service_was_away_is_settled_by_the_next(tmp_path: Path, cache_dir: Path) -> None:
+def test_a_job_that_ended_while_the_service_was_away_is_settled_by_the_next(
+    tmp_path: Path, cache_dir: Path
+) -> None:
     mine = RunningService(tmp_path / "data", cache_dir).start()
     try:
         with mine.client as client:
@@ -297,7 +319,9 @@ def test_the_supervisor_can_run_apart_from_the_api(tmp_path: Path, cache_dir: Pa
         with mine.client as client:
             job = client.launch(tiny_job())
         mine.wait_for(job.id, JobState.SUCCEEDED)
-        check = subprocess.run([sys.executable, "-m", "server.execution", "--check"], env=environment, check=False)
+        check = subprocess.run(
+            [sys.executable, "-m", "server.execution", "--check"], env=environment, check=False
+        )
         assert check.returncode == 0
     finally:
         apart.terminate()
@@ -310,11 +334,15 @@ def test_the_worker_token_is_of_no_use_for_anything_else(service: RunningService
         job = client.launch(tiny_job(steps=100_000))
         service.wait_for(job.id, lambda j: j.progress.frames > 1)
         environment = Path(f"/proc/{worker_pid(service, job.id)}/environ").read_bytes().decode()
-        token = next(line for line in environment.split("\0") if line.startswith("SM3_TOKEN=")).partition("=")[2]
+        token = next(line for line in environment.split("\0") if line.startswith("SM3_TOKEN=")).partition(
+            "="
+        )[2]
         assert token.startswith("sm3i_")
         with Client(service.url, token) as worker:
             assert worker.job(job.id).id == job.id
-        refused = httpx.get(f"{service.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        refused = httpx.get(
+            f"{service.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        )
         assert refused.status_code == 401
         client.cancel(job.id)
         service.wait_for(job.id, JobState.CANCELLED)

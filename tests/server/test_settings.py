@@ -40,6 +40,8 @@ def test_a_ticket_opens_one_door_once_within_a_minute() -> None:
     assert not tickets.redeem(ticket, "a")
 
 
-@pytest.mark.parametrize(("header", "token"), [(None, ""), ("Bearer x", "x"), ("bearer  x ", "x"), ("Basic x", "")])
+@pytest.mark.parametrize(
+    ("header", "token"), [(None, ""), ("Bearer x", "x"), ("bearer  x ", "x"), ("Basic x", "")]
+)
 def test_only_bearer_tokens_are_read(header: str | None, token: str) -> None:
     assert bearer(header) == token

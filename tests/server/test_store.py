@@ -39,7 +39,9 @@ def frames(database: Database) -> FrameStore:
 
 def blob(job: JobView, seq: int, *, attempt: int = 0, **scalars: float) -> bytes:
     step = seq + 1
-    points = Scalars.from_points(Point(name, step, value) for name, value in {"loss": seq / 2, **scalars}.items())
+    points = Scalars.from_points(
+        Point(name, step, value) for name, value in {"loss": seq / 2, **scalars}.items()
+    )
     return encode(Frame(job.id, attempt, seq, step, 50.0, {"a/b/c": np.ones(2, np.float32)}, points))
 
 
@@ -62,6 +64,17 @@ def test_an_illegal_move_raises_and_changes_nothing(jobs: JobStore) -> None:
         jobs.move(job.id, JobState.RUNNING, "no")
     assert jobs.get(job.id) == job
     assert len(jobs.transitions(job.id)) == 1
+
+
+def test_cancelling_ends_a_queued_job_asks_a_running_one_and_repeats_harmlessly(jobs: JobStore) -> None:
+    queued, running = jobs.create(tiny_job()), jobs.create(tiny_job())
+    assert jobs.cancel(queued.id, "asked").state is JobState.CANCELLED
+    jobs.claim("d")
+    assert jobs.cancel(running.id, "asked").state is JobState.CANCELLING
+    assert jobs.cancel(running.id, "again").cause == "asked"
+    jobs.move(running.id, JobState.SUCCEEDED, "it was done first")
+    with pytest.raises(IllegalMove):
+        jobs.cancel(running.id, "too late")
 
 
 def test_every_move_is_logged_with_its_cause(jobs: JobStore) -> None:
