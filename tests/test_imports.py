@@ -1,0 +1,29 @@
+"""What loads torch and what must not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "sm3",
+        "sm3.cli",
+        "sm3.remote.client",
+        "sm3.remote.tracker",
+        "sm3.remote.wire",
+        "server.app",
+        "server.execution.__main__",
+        "dashboard",
+        "dashboard.session",
+        "dashboard.views.live",
+    ],
+)
+def test_everything_but_training_loads_without_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or f"{module} loads torch"
