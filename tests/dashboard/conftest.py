@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import RunningService, free_port
 
@@ -29,6 +29,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 START_TIMEOUT_S = 60.0
+WAIT_MS = 60_000  # two cores train, serve and draw at the same time
 
 
 @dataclass
@@ -97,6 +98,7 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     path = shutil.which("chromium")
     assert path, "these tests drive Chromium: install Debian's package `chromium` (make test does)"
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield running
@@ -118,7 +120,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: errors.append(f"page error: {error}"))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.goto(url)

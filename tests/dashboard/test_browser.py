@@ -1,0 +1,255 @@
+"""The dashboard as people see it: real Chromium, real dashboard, real service, real training."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from sm3.remote.wire import JobState, JobView
+from tests.conftest import RunningService, tiny_job
+from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+STATE = """() => {
+  const root = document.querySelector(".sm3");
+  const plot = document.querySelector(".sm3-map");
+  const layout = plot._fullLayout;
+  return {
+    step: Number(root.dataset.step),
+    draws: Number(root.dataset.draws),
+    z: plot.data[0].z,
+    x: layout.xaxis.range,
+    y: layout.yaxis.range,
+    mark: plot.dataset.mark ?? null,
+    selected: document.querySelector(".sm3-tensor[aria-selected=true]").dataset.name,
+    readout: document.querySelector(".sm3-readout").textContent,
+    scroll: document.querySelector(".sm3-tensors").scrollTop,
+    errors: [],
+  };
+}"""
+
+
+def launch_long(service: RunningService) -> JobView:
+    """Launches a job that trains until it is stopped, with a frame a few times a second."""
+    with service.client as client:
+        return client.launch(tiny_job(steps=1_000_000, record={"every": 10}))
+
+
+@pytest.fixture
+def running_job(service: RunningService) -> Iterator[JobView]:
+    job = launch_long(service)
+    yield job
+    with service.client as client:
+        if not client.job(job.id).state.is_final:
+            client.cancel(job.id)
+    service.wait_for(job.id, lambda job: job.state.is_final)
+
+
+def wait_for_frames(page: Page, frames: int) -> None:
+    page.wait_for_function(f"Number(document.querySelector('.sm3')?.dataset.frames) >= {frames}")
+    page.wait_for_function("document.querySelector('.sm3-map')?.data?.[0]?.z")
+
+
+def wait_for_draws(page: Page, more: int) -> None:
+    page.wait_for_function(
+        "(until) => Number(document.querySelector('.sm3').dataset.draws) >= until",
+        arg=state(page)["draws"] + more,
+    )
+
+
+def state(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate(STATE)
+    return found
+
+
+def zoom(page: Page) -> None:
+    """Drags a rectangle over the middle of the heatmap."""
+    box = page.locator(".sm3-map").bounding_box()
+    assert box
+    x, y, width, height = box["x"], box["y"], box["width"], box["height"]
+    page.mouse.move(x + 0.45 * width, y + 0.45 * height)
+    page.mouse.down()
+    page.mouse.move(x + 0.65 * width, y + 0.7 * height, steps=4)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('.sm3-map')._fullLayout.xaxis.range[0] > 0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_refreshes_change_the_data_and_nothing_else(
+    dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage, scheme: str
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={running_job.id}", scheme=scheme)
+    wait_for_frames(page, 2)
+    expect(page.locator(".sm3-status")).to_have_text("● LIVE")
+    expect(page.locator(".sm3-headline h1")).to_contain_text("47.6 KiB of accumulators")
+
+    page.get_by_role("option", name="blocks.0.mlp.up.weight").click()
+    page.evaluate("document.querySelector('.sm3-map').dataset.mark = 'the same node'")
+    page.evaluate("document.querySelector('.sm3-tensors').scrollTop = 40")
+    wait_for_draws(page, 1)
+    zoom(page)
+    box = page.locator(".sm3-map").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    before = state(page)
+    assert re.search(r"(row|column) decides|agree", before["readout"])
+
+    wait_for_draws(page, 3)
+    page.wait_for_function(
+        "(step) => Number(document.querySelector('.sm3').dataset.step) > step", arg=before["step"]
+    )
+    after = state(page)
+    assert after["z"] != before["z"]
+    for kept in ("mark", "x", "y", "selected", "scroll"):
+        assert after[kept] == before[kept], kept
+    assert after["mark"] == "the same node"
+    assert after["readout"].partition(":")[0] == before["readout"].partition(":")[0]
+    assert "tensor=blocks.0.mlp.up.weight" in page.url
+
+
+def test_profiles_sit_on_the_heatmaps_own_axes(
+    dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={running_job.id}")
+    wait_for_frames(page, 1)
+    heatmap, columns, rows = page.evaluate(
+        "document.querySelector('.sm3-map')._fullData.map((t) => ({x: t.xaxis, y: t.yaxis, type: t.type}))"
+    )
+    assert heatmap["type"] == "heatmap"
+    assert columns["x"] == heatmap["x"]
+    assert rows["y"] == heatmap["y"]
+
+
+def test_a_rerun_of_the_script_neither_reconnects_nor_redraws_anew(
+    dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={running_job.id}")
+    wait_for_frames(page, 1)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.evaluate("document.querySelector('.sm3-map').dataset.mark = 'the same node'")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.locator(".sm3-status")).to_have_text("■ STOPPED")
+    page.wait_for_timeout(1500)
+    assert state(page)["mark"] == "the same node"
+    assert sockets == []
+
+
+def test_a_finished_job_shows_its_last_frame_and_all_of_its_history(
+    service: RunningService, dashboard: RunningDashboard, open_page: OpenPage
+) -> None:
+    with service.client as client:
+        job = client.launch(tiny_job(steps=40))
+    service.wait_for(job.id, JobState.SUCCEEDED)
+    page = open_page(f"{dashboard.url}/?job={job.id}")
+    wait_for_frames(page, 1)
+    expect(page.locator(".sm3-status")).to_have_text("■ DONE")
+    assert state(page)["step"] == 40
+    page.wait_for_function("document.querySelector('.sm3-loss').data[0].x.length === 40")
+    page.wait_for_function("document.querySelector('.sm3-rate').data[2].x.length === 9")
+
+
+def test_pause_holds_the_view_and_resume_goes_on(
+    dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={running_job.id}")
+    wait_for_frames(page, 2)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".sm3-status")).to_have_text("⏸ VIEW PAUSED")
+    held = state(page)["step"]
+    frames = int(page.locator(".sm3").get_attribute("data-frames") or 0)
+    wait_for_frames(page, frames + 2)
+    assert state(page)["step"] == held
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_function("(step) => Number(document.querySelector('.sm3').dataset.step) > step", arg=held)
+
+
+def test_jobs_are_listed_opened_and_stopped(
+    dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={running_job.id}")
+    wait_for_frames(page, 1)
+    page.get_by_role("link", name="Jobs").click()
+    row = page.locator(".sm3-jobtable tbody tr").filter(has_text=running_job.id[-4:])
+    expect(row.locator(".sm3-status")).to_have_text("● RUNNING")
+    expect(page.get_by_text("Launch a job")).to_be_visible()
+    row.locator(".sm3-open").click()
+    wait_for_frames(page, 1)
+    assert f"job={running_job.id}" in page.url
+
+    page.get_by_role("link", name="Jobs").click()
+    row.get_by_role("button", name="Stop").click()
+    row.get_by_role("button", name="Stop it?").click()
+    expect(row.locator(".sm3-status")).to_have_text("■ STOPPED")
+
+
+@pytest.fixture
+def own_dashboard(own_service: RunningService, tmp_path: Path) -> Iterator[RunningDashboard]:
+    with running_dashboard(tmp_path / "dashboard", own_service.url, own_service.token) as running:
+        yield running
+
+
+def test_a_killed_worker_is_told_with_its_cause_and_log(
+    own_service: RunningService, own_dashboard: RunningDashboard, open_page: OpenPage
+) -> None:
+    job = launch_long(own_service)
+    page = open_page(f"{own_dashboard.url}/?job={job.id}")
+    wait_for_frames(page, 1)
+    assert own_service.process
+    workers = [
+        process
+        for process in psutil.Process(own_service.process.pid).children(recursive=True)
+        if "server.worker" in process.cmdline()
+    ]
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+    expect(page.locator(".sm3-status")).to_have_text("✕ CRASHED")
+    expect(page.locator(".sm3-cause")).not_to_be_empty()
+    expect(page.get_by_text("The worker's log")).to_be_visible()
+    assert state(page)["z"]
+
+
+def test_a_lost_service_leaves_the_last_frame_and_comes_back_by_itself(
+    own_service: RunningService, own_dashboard: RunningDashboard, open_page: OpenPage
+) -> None:
+    job = launch_long(own_service)
+    page = open_page(f"{own_dashboard.url}/?job={job.id}")
+    wait_for_frames(page, 1)
+    page.evaluate("document.querySelector('.sm3-map').dataset.mark = 'the same node'")
+    own_service.stop()
+    expect(page.locator(".sm3-status")).to_contain_text("▲ STALE")
+    expect(page.locator(".sm3-cause")).to_contain_text("does not answer")
+    assert state(page)["z"]
+    own_service.start()
+    expect(page.locator(".sm3-status")).not_to_contain_text("STALE", timeout=60_000)
+    expect(page.locator(".sm3-cause")).not_to_contain_text("does not answer")
+    assert state(page)["mark"] == "the same node"
+
+
+@pytest.mark.parametrize("width", [1024, 860])
+def test_narrow_windows_clip_nothing(
+    dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage, width: int
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={running_job.id}", width=width, height=768)
+    wait_for_frames(page, 1)
+    page.wait_for_timeout(1500)
+    too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert too_wide <= 0
+    clipped = page.evaluate(
+        """[...document.querySelectorAll('.sm3 h1, .sm3 h2, .sm3-status, .sm3-step')]
+             .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')
+             .map((e) => e.textContent)"""
+    )
+    assert clipped == []
+    columns = page.evaluate("getComputedStyle(document.querySelector('.sm3-body')).gridTemplateColumns")
+    assert len(columns.split()) == (2 if width > 900 else 1)
