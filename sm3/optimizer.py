@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,6 +14,7 @@ from sm3.groups import named, narrowed, options_of, policy_of, require_real, req
 from sm3.kernels import KernelChoice, StepOptions, Work, sparse
 from sm3.kernels.finite import first_nonfinite
 from sm3.kernels.momentum import Momentum, MomentumDtype
+from sm3.plan import Planned
 from sm3.saved_state import cover_spec, require_same_cover, require_same_groups, require_shapes
 from sm3.update import Variant
 
@@ -44,19 +45,6 @@ class StateBytes:
     def total_bytes(self) -> int:
         """Accumulators and momentum together."""
         return self.accumulators_bytes + self.momentum_bytes
-
-
-@dataclass(slots=True)
-class _Planned:
-    """What is decided once for a parameter and kept until its group, state or layout changes."""
-
-    name: str
-    param: Tensor
-    cover: Cover
-    kernel: Kernel
-    reason: str
-    layout: tuple[int, bool]
-    work: Work | None = None
 
 
 class SM3(Optimizer):
@@ -126,7 +114,8 @@ class SM3(Optimizer):
         }
         require_valid(defaults)
         self.skipped_steps = 0
-        self._plans: dict[int, tuple[object, list[_Planned]]] = {}
+        self._plans: dict[int, tuple[object, list[Planned]]] = {}
+        self._states: list[dict[str, Tensor]] = []
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -173,51 +162,75 @@ class SM3(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            due = [
-                [
-                    (planned, grad)
-                    for planned in self._plan(index)
-                    if (grad := planned.param.grad) is not None and planned.param.numel()
-                ]
-                for index in range(len(self.param_groups))
-            ]
+            self._forget_replaced_state()
+            due = [self._due(index) for index in range(len(self.param_groups))]
             if self._gradients_allow_a_step(due):
-                for group, steps in zip(self.param_groups, due, strict=True):
-                    self._step_group(options_of(group), steps)
+                for group, (plan, grads) in zip(self.param_groups, due, strict=True):
+                    self._step_group(options_of(group), plan, grads)
+            self._states = list(self.state.values())
         return loss
 
-    def _gradients_allow_a_step(self, due: list[list[tuple[_Planned, Tensor]]]) -> bool:
+    def _due(self, index: int) -> tuple[list[Planned], list[Tensor]]:
+        """The non-empty tensors of a group that have a gradient, and their gradients."""
+        plan, grads = [], []
+        for planned in self._plan(index):
+            grad = planned.param.grad
+            if grad is not None and planned.address:
+                plan.append(planned)
+                grads.append(grad)
+        return plan, grads
+
+    def _gradients_allow_a_step(self, due: list[tuple[list[Planned], list[Tensor]]]) -> bool:
         """Whether to go on; looks at all gradients before anything is written."""
-        for group, steps in zip(self.param_groups, due, strict=True):
+        for group, (plan, grads) in zip(self.param_groups, due, strict=True):
             if group["nonfinite"] == "propagate":
                 continue
-            found = first_nonfinite([grad for _, grad in steps])
+            found = first_nonfinite(grads)
             if found is None:
                 continue
             if group["nonfinite"] == "skip":
                 self.skipped_steps += 1
                 return False
-            planned, grad = steps[found]
             raise NonFiniteGradientError(
-                f"the gradient of {planned.name!r} (shape {tuple(grad.shape)}) holds NaN or inf; nothing was "
-                "stepped. Lower the learning rate or clip gradients, or pass nonfinite='skip' to leave such "
-                "steps out"
+                f"the gradient of {plan[found].name!r} (shape {tuple(grads[found].shape)}) holds NaN or inf; "
+                "nothing was stepped. Lower the learning rate or clip gradients, or pass nonfinite='skip' to "
+                "leave such steps out"
             )
         return True
 
-    def _step_group(self, options: StepOptions, steps: list[tuple[_Planned, Tensor]]) -> None:
-        batches: defaultdict[str, tuple[list[Work], list[Tensor]]] = defaultdict(lambda: ([], []))
-        for planned, grad in steps:
+    def _step_group(self, options: StepOptions, plan: list[Planned], grads: list[Tensor]) -> None:
+        batches: dict[Kernel, tuple[list[Work], list[Tensor]]] = {}
+        with_momentum = options.momentum > 0
+        kernel = None
+        works: list[Work] = []
+        own_grads: list[Tensor] = []
+        for planned, grad in zip(plan, grads, strict=True):
             if grad.is_sparse:
                 sparse.step(self._work(planned, options, with_momentum=False), grad, options)
+                planned.work = None
                 continue
-            works, grads = batches[planned.kernel.name]
-            works.append(self._work(planned, options, with_momentum=options.momentum > 0))
-            grads.append(grad)
-        for kernel, (works, grads) in batches.items():
-            kernels.KERNELS[kernel].run(works, grads, options)
+            work = planned.work
+            if work is None or planned.is_stale(work, with_momentum):
+                work = self._work(planned, options, with_momentum=with_momentum)
+                if options.variant is Variant.II:
+                    sparse.catch_up(work.cover, work.mu, tuple(work.param.shape))
+            if planned.kernel is not kernel:
+                kernel = planned.kernel
+                works, own_grads = batches.setdefault(kernel, ([], []))
+            works.append(work)
+            own_grads.append(grad)
+        for kernel, (works, own_grads) in batches.items():
+            kernel.run(works, own_grads, options)
 
-    def _plan(self, index: int) -> list[_Planned]:
+    def _forget_replaced_state(self) -> None:
+        """Drop what is kept of the state of each tensor when any of it was replaced, added or removed."""
+        states = list(self.state.values())
+        if len(states) != len(self._states) or not all(map(operator.is_, states, self._states)):
+            for _, plan in self._plans.values():
+                for planned in plan:
+                    planned.work = None
+
+    def _plan(self, index: int) -> list[Planned]:
         """Names, covers and kernels of a group's tensors, decided anew when what they hang on has changed."""
         group = self.param_groups[index]
         key = (
@@ -230,31 +243,23 @@ class SM3(Optimizer):
         )
         plan_key, plan = self._plans.get(index, (None, []))
         if plan_key != key:
-            options = options_of(group)
-            plan = []
-            for name, param in named(group, index):
-                cover = group["policy"].cover_for(name, tuple(param.shape))
-                kernel, reason = kernels.choose(param, cover, options, asked=group["kernel"])
-                plan.append(_Planned(name, param, cover, kernel, reason, _layout(param)))
+            plan = [
+                self._planned(group, name, param, group["policy"].cover_for(name, tuple(param.shape)))
+                for name, param in named(group, index)
+            ]
             self._plans[index] = (key, plan)
-        for planned in plan:
-            if planned.layout != _layout(planned.param):
-                planned.kernel, planned.reason = kernels.choose(
-                    planned.param, planned.cover, options_of(group), asked=group["kernel"]
-                )
-                planned.layout, planned.work = _layout(planned.param), None
+        for k, planned in enumerate(plan):
+            if planned.has_moved():
+                plan[k] = self._planned(group, planned.name, planned.param, planned.cover)
         return plan
 
-    def _work(self, planned: _Planned, options: StepOptions, *, with_momentum: bool) -> Work:
+    def _planned(self, group: dict[str, Any], name: str, param: Tensor, cover: Cover) -> Planned:
+        kernel, reason = kernels.choose(param, cover, options_of(group), asked=group["kernel"])
+        return Planned(name, param, cover, kernel, reason, param.data_ptr(), param.is_contiguous())
+
+    def _work(self, planned: Planned, options: StepOptions, *, with_momentum: bool) -> Work:
         """The tensor's state as a kernel takes it; allocated at the first call."""
-        param, state, work = planned.param, self.state[planned.param], planned.work
-        if (
-            work is not None
-            and state.get("accumulator_0") is work.mu[0]
-            and (work.momentum is not None) is with_momentum
-            and (work.momentum is None or state.get("momentum") is work.momentum.values)
-        ):
-            return work
+        param, state = planned.param, self.state[planned.param]
         mu = planned.cover.init(tuple(param.shape), device=param.device)
         mu = tuple(state.setdefault(f"accumulator_{k}", zeros).contiguous() for k, zeros in enumerate(mu))
         state.update((f"accumulator_{k}", values) for k, values in enumerate(mu))
@@ -270,6 +275,7 @@ class SM3(Optimizer):
                     state["momentum"]
                 )
             momentum = Momentum(state["momentum"], state.get("momentum_scale"))
+        planned.state = state
         planned.work = Work(param, planned.cover, mu, momentum)
         return planned.work
 
@@ -310,7 +316,7 @@ class SM3(Optimizer):
             for planned in self._plan(index)
         ]
 
-    def _find(self, param: Tensor) -> _Planned:
+    def _find(self, param: Tensor) -> Planned:
         for index in range(len(self.param_groups)):
             for planned in self._plan(index):
                 if planned.param is param:
@@ -321,7 +327,7 @@ class SM3(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._plans = {}
+        self._plans, self._states = {}, []
         self.__dict__.setdefault("skipped_steps", 0)
 
     def state_dict(self) -> dict[str, Any]:
@@ -379,8 +385,3 @@ class SM3(Optimizer):
         for saved_id, param in zip(ids, params, strict=True):
             for key, value in loaded["state"].get(saved_id, {}).items():
                 self.state[param][key] = value.detach().to(device=param.device, copy=True)
-
-
-def _layout(param: Tensor) -> tuple[int, bool]:
-    """What a kernel's choice hangs on and assigning to `param.data` may change."""
-    return param.data_ptr(), param.is_contiguous()

@@ -28,6 +28,7 @@ TARGET static inline __attribute__((always_inline)) void NAMED(run_rows)(const H
             if (r != r) row_gain = r;
             if (!band->first) rmax = band->r[i];
         }
+        INDEPENDENT
         for (int64_t j = 0; j < width; j++) {
             float gj = sign * g[j];
             float b = bound & BOUND_EACH ? as_float(cnew[j])

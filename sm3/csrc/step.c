@@ -28,6 +28,15 @@ enum { BOUND_ROW = 1, BOUND_COL = 2, BOUND_EACH = 4 };
 enum { MOMENT_NONE = 0, MOMENT_F32 = 1, MOMENT_BF16 = 2 };
 enum { COVER_SLICES = 0, COVER_BLOCKS = 1, COVER_SINGLETONS = 2, COVER_WHOLE = 3 };
 
+/* No two operands of a row overlap. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define INDEPENDENT
+#endif
+
 typedef struct {
     float sign;   /* -1 to maximize */
     float keep;   /* beta2, or 1 */

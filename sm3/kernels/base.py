@@ -42,7 +42,7 @@ class StepOptions:
     maximize: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Work:
     """One tensor to step; `param`, `mu` and `momentum` are written in place.
 
@@ -51,7 +51,8 @@ class Work:
         cover: Covers `param.shape`.
         mu: The accumulators, float32 and contiguous.
         momentum: None where there is none.
-        prepared: What the kernel keeps for this tensor from one step to the next.
+        prepared: What the kernel keeps for this tensor from one step to the next; a new `Work` is made when
+            any of the other tensors is replaced or moves in memory.
     """
 
     param: Tensor

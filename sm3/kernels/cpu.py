@@ -78,7 +78,6 @@ def run(batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) ->
         if not grad.is_contiguous() or grad.dtype != torch.float32:
             grad = grad.float().contiguous()
             kept.append(grad)
-        task[0] = work.param.data_ptr()
         task[1] = grad.data_ptr()
         words.extend(task)
     lr = float(options.lr)
@@ -125,7 +124,7 @@ def _seen(cover: Cover, shape: Shape) -> tuple[Cover, Shape]:
 
 
 def _task(work: Work) -> array[int]:
-    """The words that describe a tensor; addresses of parameter and gradient are filled in at each step."""
+    """The words that describe a tensor; the address of its gradient is filled in at each step."""
     cover, shape = _seen(work.cover, tuple(work.param.shape))
     momentum = work.momentum
     rows, trailing = (shape[0], shape[1:]) if shape else (1, ())
@@ -143,7 +142,7 @@ def _task(work: Work) -> array[int]:
     return array(
         "q",
         [
-            0,
+            work.param.data_ptr(),
             0,
             0 if momentum is None else momentum.values.data_ptr(),
             0 if momentum is None else _MOMENT[momentum.values.dtype],

@@ -17,7 +17,7 @@ from sm3.update import advance
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sm3.covers.base import Cover
+    from sm3.covers.base import Accumulators, Cover, Shape
     from sm3.kernels.base import StepOptions, Work
 
 
@@ -40,6 +40,20 @@ def step(work: Work, grad: Tensor, options: StepOptions) -> None:
     mu.index_copy_(0, rows, touched)
     moved = reference.moved(work.param[rows], u, options)
     work.param.index_copy_(0, rows, moved.to(work.param.dtype))
+
+
+def catch_up(cover: Cover, mu: Accumulators, shape: Shape) -> None:
+    """Make up, before a dense step, for what sparse steps left out: raise the other slices to the rows' peak.
+
+    Sound, for no entry's gamma is above its row's accumulator. Without sparse steps SM3-II leaves the peak of
+    every dim's accumulators the same, and this changes nothing.
+    """
+    if not isinstance(cover, Slices) or 0 not in cover.dims_of(shape):
+        return
+    peak = mu[cover.dims_of(shape).index(0)].amax()
+    for values in mu:
+        if (values.amax() < peak).item():
+            values.clamp_(min=peak)
 
 
 def _row_accumulator(work: Work) -> tuple[Tensor, Cover] | None:

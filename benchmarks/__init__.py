@@ -1,0 +1,1 @@
+"""Timings behind docs/benchmarks.md."""
