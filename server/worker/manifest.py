@@ -20,10 +20,11 @@ def build_manifest(
     kernels = {c.name: c.kernel for c in optimizer.kernels()} if isinstance(optimizer, SM3) else {}
     by_name = {t.name: t for t in tracked(optimizer, [0.0] * len(optimizer.param_groups))}
     tensors = []
-    parameter_bytes = 0
+    parameter_bytes = state_bytes = 0
     for group in optimizer.param_groups:
         for name, param in zip(group["param_names"], group["params"], strict=True):
             parameter_bytes += param.nbytes
+            state_bytes += sum(v.nbytes for v in optimizer.state[param].values() if isinstance(v, torch.Tensor))
             tensors.append(_tensor_info(by_name[name], param, optimizer.state[param], kernels.get(name, "")))
     accumulator_bytes = sum(t.accumulator_bytes for t in tensors)
     momentum_bytes = sum(t.momentum_bytes for t in tensors)
@@ -36,7 +37,7 @@ def build_manifest(
             parameter_bytes=parameter_bytes,
             accumulator_bytes=accumulator_bytes,
             momentum_bytes=momentum_bytes,
-            state_bytes=accumulator_bytes + momentum_bytes,
+            state_bytes=state_bytes,
             adam_bytes=8 * num_parameters,
             adagrad_bytes=4 * num_parameters,
         ),

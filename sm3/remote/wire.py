@@ -81,7 +81,7 @@ class Memory(View):
     parameter_bytes: int
     accumulator_bytes: int
     momentum_bytes: int
-    state_bytes: int
+    state_bytes: int = Field(description="all of it; torch's AdamW also counts 4 bytes of steps a tensor")
     adam_bytes: int = Field(description="8 bytes a parameter: two fp32 numbers each")
     adagrad_bytes: int = Field(description="4 bytes a parameter: one fp32 number each")
 
