@@ -18,6 +18,10 @@ def build_optimizer(spec: OptimizerSpec, model: torch.nn.Module) -> torch.optim.
                 parameters,
                 lr=spec.lr,
                 momentum=spec.momentum,
+                momentum_dtype=spec.momentum_dtype,
+                variant=spec.variant,
+                beta2=spec.beta2,
+                weight_decay=spec.weight_decay,
                 cover=spec.cover,
                 rules=spec.rules,
             )

@@ -22,7 +22,7 @@ class Spec(BaseModel):
 
 
 class Sm3Spec(Spec):
-    """SM3-II (arXiv 1901.11150, Algorithm SM3-II).
+    """SM3 (arXiv 1901.11150, Algorithms SM3-I and SM3-II).
 
     ``rules`` are tried in order on each parameter's name; ``cover`` serves the rest. Parameters of rank 0 and
     1 keep one number an entry unless a rule says otherwise.
@@ -31,6 +31,10 @@ class Sm3Spec(Spec):
     name: Literal["sm3"] = "sm3"
     lr: float = Field(0.1, gt=0, le=1000, description="learning rate after warm-up")
     momentum: float = Field(0.9, ge=0, lt=1, description="0 keeps no momentum buffer at all")
+    momentum_dtype: Literal["fp32", "bf16", "int8"] = Field("fp32", description="how momentum is kept")
+    variant: Literal["I", "II"] = Field("II", description="the paper's algorithms; II is never looser")
+    beta2: float | None = Field(None, ge=0, lt=1, description="null: sums; else moving averages that forget")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled")
     cover: CoverSpec = Field(default_factory=SlicesSpec)
     rules: tuple[CoverRule, ...] = Field((), max_length=64)
 
