@@ -49,7 +49,7 @@ CSS = """
   [data-testid="stNumberInputStepDown"], [data-testid="stNumberInputStepUp"] { display: none; }
   [data-testid="stWidgetLabel"] p { font-size: 13px; }
   .stApp [data-testid="stCode"] code { font-size: 13px; }
-  .stApp [data-testid="stTab"][aria-selected="true"] p { color: inherit; }
+  .stApp [role="tab"][aria-selected="true"] { color: inherit !important; font-weight: 600; }
   .st-key-jobs_page { padding-top: 8px; }
   @media (max-width: 900px) {
     .st-key-jobs_page > * > [data-testid="stHorizontalBlock"] { flex-direction: column; }

@@ -20,13 +20,14 @@ export function positionIn(plot, event) {
 
 export const OPTIONS = { displayModeBar: false, doubleClick: "reset", showTips: false };
 
-/** Keeps a drawn plot as large as its box, and calls `done` after each change. */
-export function followSize(Plotly, plot, done) {
+/** Keeps a panel's plot as large as its box once it is drawn, and calls `done` after each change. */
+export function followSize(panel, done) {
+  const { plot } = panel;
   let before = "";
   new ResizeObserver(([{ contentRect: { width, height } }]) => {
     const size = `${width}x${height}`;
     if (size === before || !width || !height || !plot._fullLayout) return;
     before = size;
-    Plotly.Plots.resize(plot).then(done);
+    panel.Plotly.Plots.resize(plot).then(done);
   }).observe(plot);
 }

@@ -80,7 +80,7 @@ export function mapFigure(map, theme, { revision, range }) {
       maxallowed: columnEdges[columnEdges.length - 1],
       anchor: "y",
       nticks: 9,
-      title: { text: map.rank1 ? "entry" : `column (dim ${map.dims[1]})`, standoff: 4 },
+      title: axisTitle(map.rank1 ? "entry" : `column (dim ${map.dims[1]})`),
       tickformat: ",d",
     }),
     yaxis: axis(theme, {
@@ -93,7 +93,7 @@ export function mapFigure(map, theme, { revision, range }) {
       fixedrange: map.rank1,
       showticklabels: !map.rank1,
       ticks: map.rank1 ? "" : "outside",
-      title: { text: map.rank1 ? "" : `row (dim ${map.dims[0]})`, standoff: 4 },
+      title: axisTitle(map.rank1 ? "" : `row (dim ${map.dims[0]})`),
       tickformat: ",d",
     }),
   };
@@ -101,6 +101,8 @@ export function mapFigure(map, theme, { revision, range }) {
   if (hasRows) layout.xaxis2 = axis(theme, { ...value, range: [high, low], domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
   return { data, layout };
 }
+
+const axisTitle = (text) => ({ text, standoff: 4, font: { size: 12 } });
 
 function colorbar(theme, low, high, top) {
   const { tickvals, ticktext } = decadeTicks(low, high, 6);

@@ -7,13 +7,13 @@ import { LiveView } from "./view.js";
 const views = new WeakMap();
 let plotly = null;
 
-export default async function live({ data, parentElement, setTriggerValue }) {
-  const Plotly = await loadPlotly(data.plotly);
+export default function live({ data, parentElement, setTriggerValue }) {
   let view = views.get(parentElement);
   if (!view) {
-    view = new LiveView(Plotly);
+    view = new LiveView();
     views.set(parentElement, view);
     parentElement.append(view.element);
+    loadPlotly(data.plotly).then((Plotly) => view.drawWith(Plotly));
   }
   view.ask = setTriggerValue;
   view.update(data);

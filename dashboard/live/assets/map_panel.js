@@ -9,8 +9,8 @@ import { bytes, cellSentence, percent, power, shape } from "./words.js";
 const INVITATION = "Point at a cell to see which set decides it. Drag to zoom, double-click to see all.";
 
 export class MapPanel {
-  constructor(Plotly) {
-    this.Plotly = Plotly;
+  constructor() {
+    this.Plotly = null; // set once it is loaded, before the first draw
     this.map = null;
     this.tensorName = null;
     this.range = null;
@@ -24,7 +24,7 @@ export class MapPanel {
     this.hatch = h("div", { class: "sm3-hatch", hidden: true });
     this.cross = ["x", "y"].map((way) => h("div", { class: `sm3-cross sm3-cross-${way}`, hidden: true }));
     this.readout = h("p", { class: "sm3-readout" }, INVITATION);
-    this.empty = h("p", { class: "sm3-hint" }, "Waiting for the first frame…");
+    this.empty = h("p", { class: "sm3-hint" }, "Loading…");
     this.zeros = h("span", { class: "sm3-about" }, "zero");
     const key = h("span", { class: "sm3-key" }, h("i", { class: "sm3-swatch" }), this.zeros);
     this.element = h(
@@ -37,7 +37,7 @@ export class MapPanel {
     this.plot.addEventListener("mousemove", (event) => this.#point(positionIn(this.plot, event)));
     this.plot.addEventListener("mouseleave", () => this.#leave());
     this.plot.addEventListener("keydown", (event) => this.#key(event));
-    followSize(Plotly, this.plot, () => this.#place());
+    followSize(this, () => this.#place());
     this.#sayLock();
   }
 

@@ -9,14 +9,15 @@ export class TimePanel {
    * `figure(store, theme, options)` makes the chart, `read(store, at, tensor)` the keys of its heading as
    * [{look, text}], `at(series)` being the index to read. `pointed(step|null)` is told where the mouse is.
    */
-  constructor(Plotly, { name, title, figure, read, pointed }) {
-    Object.assign(this, { Plotly, figure, read, title });
+  constructor({ name, title, figure, read, pointed }) {
+    Object.assign(this, { figure, read, title });
+    this.Plotly = null; // set once it is loaded, before the first draw
     this.step = null;
     this.where = h("span", { class: "sm3-about" });
     this.keys = h("div", { class: "sm3-keys" });
     this.plot = h("div", { class: `sm3-plot sm3-${name}`, role: "img", "aria-label": title });
     this.cross = h("div", { class: "sm3-cross sm3-cross-x", hidden: true });
-    this.hint = h("p", { class: "sm3-hint" }, "Nothing yet");
+    this.hint = h("p", { class: "sm3-hint" }, "Loading…");
     this.element = h(
       "section",
       { class: "sm3-card" },
@@ -31,7 +32,7 @@ export class TimePanel {
       pointed(pixel >= x.start && pixel <= x.start + x.length ? x.value(pixel) : null);
     });
     this.plot.addEventListener("mouseleave", () => pointed(null));
-    followSize(Plotly, this.plot, () => this.point(this.step));
+    followSize(this, () => this.point(this.step));
   }
 
   /** Draws the store's series; `options` are {revision, steps, tensor}. */
@@ -40,6 +41,7 @@ export class TimePanel {
     const { data, layout } = this.figure(store, theme, options);
     const isEmpty = data.every((trace) => trace.x.length === 0);
     this.hint.hidden = !isEmpty;
+    say(this.hint, "Nothing recorded yet");
     this.plot.style.visibility = isEmpty ? "hidden" : "";
     this.Plotly.react(this.plot, data, layout, OPTIONS);
     this.point(this.step);

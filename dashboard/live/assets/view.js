@@ -16,7 +16,7 @@ const DRAW_EVERY_MS = 200;
 const CHARTS_EVERY_MS = 1000; // curves over thousands of steps move too little to be drawn as often as the map
 
 export class LiveView {
-  constructor(Plotly) {
+  constructor() {
     this.ask = () => {}; // ask(event, value): a question for Python, set at each rerun
     this.store = new Store();
     this.paused = false;
@@ -31,11 +31,11 @@ export class LiveView {
       changed: () => this.#drawStrip(),
       needTicket: () => this.ask("ticket", { job: this.jobId, at: Date.now() }),
     });
-    this.#build(Plotly);
+    this.#build();
     this.clock = setInterval(() => this.#tick(), 1000);
   }
 
-  #build(Plotly) {
+  #build() {
     this.strip = new Strip({
       pause: () => this.#pause(!this.paused),
       follow: () => this.#follow(),
@@ -48,10 +48,10 @@ export class LiveView {
     this.cause = h("p", { class: "sm3-cause" });
     this.log = h("details", {}, h("summary", {}, "The worker's log"), h("pre"));
     this.banner = h("div", { class: "sm3-banner", role: "alert", hidden: true }, this.cause, this.log);
-    this.map = new MapPanel(Plotly);
+    this.map = new MapPanel();
     this.map.onRange = () => this.#schedule();
     const pointed = (step) => this.charts.forEach((chart) => chart.point(step));
-    this.charts = CHARTS.map((chart) => new TimePanel(Plotly, { ...chart, pointed }));
+    this.charts = CHARTS.map((chart) => new TimePanel({ ...chart, pointed }));
     this.list = new TensorList((name) => this.#pick(name));
     this.element = h(
       "div",
@@ -71,6 +71,14 @@ export class LiveView {
         this.list.element,
       ),
     );
+  }
+
+  /** Starts drawing: everything else is there before the five megabytes of Plotly are. */
+  drawWith(Plotly) {
+    this.map.Plotly = Plotly;
+    for (const chart of this.charts) chart.Plotly = Plotly;
+    this.canDraw = true;
+    this.#schedule(true);
   }
 
   /** Takes what Python says at each of its reruns; only another job makes a new connection. */
@@ -183,6 +191,7 @@ export class LiveView {
     say(this.how.lastElementChild, accounting(store.job.memory));
     this.how.hidden = !store.job.memory;
     this.list.draw(store.tensors, this.tensor);
+    if (!this.canDraw) return;
     const revision = `${this.jobId}/${this.revision}`;
     const tensor = store.tensors.find(({ name }) => name === this.tensor);
     if (tensor) this.map.draw(tensor, store.frame, theme, revision);
