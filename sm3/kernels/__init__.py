@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sm3.kernels import cpu, eager, reference
+from sm3.kernels import cpu, eager, reference, triton
 from sm3.kernels.base import Kernel as Kernel
 from sm3.kernels.base import KernelChoice as KernelChoice
 from sm3.kernels.base import StepOptions as StepOptions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sm3.covers.base import Cover
 
-PREFERENCE: tuple[Kernel, ...] = (cpu, eager, reference)
+PREFERENCE: tuple[Kernel, ...] = (cpu, triton, eager, reference)
 KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in PREFERENCE}
 
 
