@@ -163,10 +163,26 @@ def test_the_headline_counts_as_the_service_measured(call: Call) -> None:
         "adam_bytes": 7434240,
         "adagrad_bytes": 3717120,
     }
-    assert call("words", "m.headline(a)", memory) == {
+    assert call("words", "m.headline(a, 'sm3')", memory) == {
         "lead": "47.8 KiB of accumulators. AdaGrad would hold 3.54 MiB: 76× less.",
         "detail": "Optimizer state in total 3.59 MiB, momentum included; Adam would hold 7.09 MiB: 2.0× less.",
     }
+
+
+def test_an_optimizer_that_saves_nothing_is_not_praised(call: Call) -> None:
+    memory = {
+        "num_parameters": 10,
+        "accumulator_bytes": 40,
+        "momentum_bytes": 40,
+        "state_bytes": 80,
+        "adam_bytes": 80,
+        "adagrad_bytes": 40,
+    }
+    assert call("words", "m.headline(a, 'sm3')", memory) == {
+        "lead": "40 B of accumulators. AdaGrad would hold as much.",
+        "detail": "Optimizer state in total 80 B, momentum included; Adam would hold as much.",
+    }
+    assert "two numbers a parameter" in call("words", "m.headline(a, 'adamw')", memory)["lead"]
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,9 @@ class Row {
   }
 }
 
-function optimizer({ name, lr }) {
-  return `${name}, lr ${lr}`;
+function optimizer({ name, lr, cover }) {
+  const kind = cover && cover.kind !== "slices" ? ` ${cover.kind}` : "";
+  return `${name}${kind}, lr ${lr}`;
 }
 
 function ago(seconds) {

@@ -9,9 +9,9 @@ const MAX_BINS = 256;
 /**
  * Returns what to draw for `tensor`, or null while the frame holds none of its accumulators.
  *
- * {rank1, rows: Part|null, columns: Part|null, dims: [i, j], grid: Float32Array|null, low, high, zeros}
- * with Part = {size, edges, values}; `grid` is row-major nu for covers that keep entries, otherwise it follows from
- * the parts. `low` and `high` are log10 of the smallest and largest positive nu; `zeros` is the share of bins at 0.
+ * {cover, isOwn, rank1, rows: Part|null, columns: Part|null, dims: [i, j], grid: Float32Array|null, low, high, zeros}
+ * with Part = {size, edges, values}; `grid` is row-major nu for covers other than slices; for slices it follows
+ * from the parts. `isOwn` says that each entry has an accumulator of its own. `low` and `high` are log10 of the smallest and largest positive nu; `zeros` is the share of bins at 0.
  */
 export function accumulatorMap(tensor, frame) {
   const part = (name) => frame.arrays.get(`accumulators/${name}/${tensor.name}`);
@@ -39,7 +39,8 @@ export function accumulatorMap(tensor, frame) {
     }
   }
   if (!columns) return null;
-  const map = { rank1: rows === null, rows, columns, dims: [first, second], grid };
+  const isOwn = tensor.cover === "singletons" || tensor.shape.length === 0;
+  const map = { cover: tensor.cover, isOwn, rank1: rows === null, rows, columns, dims: [first, second], grid };
   return { ...map, ...extent(map) };
 }
 

@@ -4,7 +4,7 @@ import { accumulatorMap, cell, decades } from "./accumulators.js";
 import { axisOf, followSize, OPTIONS, positionIn } from "./axes.js";
 import { h, say } from "./dom.js";
 import { mapFigure } from "./figures.js";
-import { bytes, cellSentence, percent, power, shape } from "./words.js";
+import { bytes, cellSentence, mapTitle, percent, power, shape } from "./words.js";
 
 const INVITATION = "Point at a cell to see which set decides it. Drag to zoom, double-click to see all.";
 
@@ -53,7 +53,7 @@ export class MapPanel {
     this.empty.hidden = this.map !== null;
     this.element.classList.toggle("sm3-nomap", this.map === null);
     if (!this.map) {
-      say(this.empty, frame ? "The optimizer keeps no accumulators for this tensor, or they are not recorded." : "Waiting for the first frame…");
+      say(this.empty, frame ? "The optimizer has no cover for this tensor, or its accumulators are not recorded." : "Waiting for the first frame…");
       return;
     }
     if (!this.locked || !this.range) this.range = decades(this.map, this.range);
@@ -69,9 +69,9 @@ export class MapPanel {
 
   #sayTensor(tensor) {
     const kind = tensor.cover || "no cover";
-    say(this.title, this.map && !this.map.rank1 && !this.map.grid ? "ν = min(row, column)" : "ν, entry by entry");
+    say(this.title, mapTitle(this.map));
     say(this.about, `${tensor.name} · ${shape(tensor.shape)} · ${kind} · ${bytes(tensor.accumulator_bytes)}`);
-    say(this.zeros, this.map ? `zero: ${percent(this.map.zeros)} of the sets` : "zero");
+    say(this.zeros, this.map ? `zero: ${percent(this.map.zeros)} of the ${this.map.grid ? "cells" : "sets"}` : "zero");
   }
 
   #describe(tensor, frame) {

@@ -185,7 +185,7 @@ export class LiveView {
     this.drawnAt = begin;
     this.theme ??= readTheme(this.element);
     const { store, theme } = this;
-    const words = headline(store.job.memory);
+    const words = headline(store.job.memory, store.job.spec.optimizer.name);
     say(this.lead, words.lead);
     say(this.detail, words.detail);
     say(this.how.lastElementChild, accounting(store.job.memory));

@@ -52,20 +52,25 @@ export function duration(seconds) {
 
 export const shape = (dims) => (dims.length ? dims.map(count).join(" × ") : "scalar");
 
-/** Returns the page's one message and what supports it. */
-export function headline(memory) {
+/** Returns the page's one message and what supports it, for a job's memory and the name of its optimizer. */
+export function headline(memory, optimizer) {
   if (!memory) return { lead: "Waiting for the first step…", detail: "The optimizer's bytes are measured on its tensors once they exist." };
   const all = bytes(memory.state_bytes);
-  const adam = bytes(memory.adam_bytes);
-  if (!memory.accumulator_bytes) {
-    return { lead: `${all} of optimizer state.`, detail: `It keeps no accumulators of covers. Adam holds ${adam} for these ${count(memory.num_parameters)} parameters.` };
+  if (optimizer === "adamw") {
+    return {
+      lead: `${all} of optimizer state: two numbers a parameter.`,
+      detail: `AdamW keeps two for each of the ${count(memory.num_parameters)} parameters; there are no covers to draw.`,
+    };
   }
-  const saved = memory.adam_bytes / memory.state_bytes;
-  const momentum = memory.momentum_bytes ? `, momentum included` : "";
+  const momentum = memory.momentum_bytes ? ", momentum included" : "";
   return {
-    lead: `${bytes(memory.accumulator_bytes)} of accumulators. AdaGrad would hold ${bytes(memory.adagrad_bytes)}: ${times(memory.adagrad_bytes / memory.accumulator_bytes)}× less.`,
-    detail: `Optimizer state in total ${all}${momentum}; Adam would hold ${adam}: ${times(saved)}× less.`,
+    lead: `${bytes(memory.accumulator_bytes)} of accumulators. AdaGrad would hold ${compared(memory.adagrad_bytes, memory.accumulator_bytes)}.`,
+    detail: `Optimizer state in total ${all}${momentum}; Adam would hold ${compared(memory.adam_bytes, memory.state_bytes)}.`,
   };
+}
+
+function compared(theirs, ours) {
+  return theirs / ours < 1.05 ? "as much" : `${bytes(theirs)}: ${times(theirs / ours)}× less`;
 }
 
 /** Returns how the headline is counted. */
@@ -112,10 +117,18 @@ export function cellSentence(map, i, j, found) {
   const place = `${row}${binName(map.rank1 ? "entry" : "column", map.columns.edges, j)}`;
   const nu = `ν = ${reading(found.nu)}`;
   if (found.nu === 0) return `${place}: ν = 0, never touched${found.decides === "row" || found.decides === "column" ? ` (its ${found.decides} is 0)` : ""}`;
-  if (found.decides === "entry") return `${place}: ${nu} (it has an accumulator of its own)`;
+  if (found.decides === "entry") return `${place}: ${nu} (${map.isOwn ? "it has an accumulator of its own" : `the least of the ${map.cover} that hold it`})`;
   if (found.row === Infinity || found.column === Infinity) return `${place}: ${nu} (its ${found.row === Infinity ? "column" : "row"} is the only set that holds it)`;
   const sides = `row ${reading(found.row)}, column ${reading(found.column)}`;
   return `${place}: ${nu}, ${found.decides === "both" ? "row and column agree" : `the ${found.decides} decides`} (${sides})`;
+}
+
+/** Returns the map's title: what nu is for this cover. */
+export function mapTitle(map) {
+  if (!map || (map.rank1 && map.isOwn)) return "ν, entry by entry";
+  if (map.grid || map.rank1) return map.isOwn ? "ν, entry by entry" : `ν = min over ${map.cover}`;
+  if (map.rows.values && map.columns.values) return "ν = min(row, column)";
+  return map.rows.values ? "ν = its row's" : "ν = its column's";
 }
 
 function binName(word, edges, k) {
