@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -99,20 +100,20 @@ def list_jobs(
     """List jobs, newest first."""
     with Client.from_settings() as client:
         page = client.jobs(limit=limit, state=state)
-    table = Table("id", "state", "recipe", "optimizer", "step", "loss", "state bytes", "created", box=None)
+    table = Table("id", "state", "size", "optimizer", "step", "loss", "memory", "age", box=None)
     for column in table.columns:
         column.no_wrap = True
     for job in page.items:
         recipe, progress = job.spec.recipe, job.progress
         table.add_row(
-            job.id[-12:],
+            job.id[-8:],
             show_state(job.state),
-            f"{recipe.name} {recipe.size}",
+            recipe.size,
             f"{job.spec.optimizer.name} {job.spec.optimizer.lr:g}",
             f"{progress.step:,}/{progress.steps:,}",
             "" if progress.loss is None else f"{progress.loss:.3f}",
             "" if job.memory is None else show_bytes(job.memory.state_bytes),
-            job.created_at.astimezone().strftime("%m-%d %H:%M"),
+            _age(job),
         )
     _OUT.print(table if page.items else "No jobs yet. Start one: sm3 launch language-model")
 
@@ -169,6 +170,14 @@ def spec_from(recipe: str, assignments: list[str]) -> dict[str, Any]:
     if isinstance(optimizer, dict):
         optimizer.setdefault("name", "sm3")
     return body
+
+
+def _age(job: JobView) -> str:
+    age_s = (datetime.now(UTC) - job.created_at).total_seconds()
+    for unit, unit_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if age_s >= unit_s:
+            return f"{age_s / unit_s:.0f} {unit}"
+    return f"{max(0.0, age_s):.0f} s"
 
 
 def _explain(error: ValidationError) -> str:

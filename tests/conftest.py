@@ -69,7 +69,11 @@ class RunningService:
         }
         with (self.data_dir / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [sys.executable, "-m", "server"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
@@ -133,12 +137,10 @@ def own_service(tmp_path: Path, cache_dir: Path) -> Iterator[RunningService]:
 
 def tiny_job(**changes: object) -> JobSpec:
     """Returns a job of seconds: the tiny model, few steps."""
-    return JobSpec.model_validate(
-        {
-            "recipe": {"name": "language-model", "batch_size": 2, "context": 16},
-            "steps": 30,
-            "record": {"every": 5},
-            "validation": {"every": 1000},
-            **changes,
-        }
-    )
+    return JobSpec.model_validate({
+        "recipe": {"name": "language-model", "batch_size": 2, "context": 16},
+        "steps": 30,
+        "record": {"every": 5},
+        "validation": {"every": 1000},
+        **changes,
+    })

@@ -77,7 +77,7 @@ def test_launch_watch_list_and_cancel(service: RunningService) -> None:
     assert "succeeded: all 20 steps done" in watched.stdout
     assert "Adam would hold" in watched.stdout
     listed = sm3("list", **at(service))
-    assert job_id[-12:] in listed.stdout
+    assert job_id[-8:] in listed.stdout
     late = sm3("cancel", job_id[-12:], **at(service))
     assert late.returncode == 1
     assert "cannot become cancelling" in late.stderr

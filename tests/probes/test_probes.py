@@ -20,11 +20,16 @@ SMALL = st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]), min_size=1, max_siz
 
 def outer_min(mu: list[torch.Tensor]) -> torch.Tensor:
     """The bound of every entry, formed one by one."""
-    return torch.tensor([min(float(v[i]) for v, i in zip(mu, index, strict=True)) for index in product(*(range(len(v)) for v in mu))])
+    return torch.tensor([
+        min(float(v[i]) for v, i in zip(mu, index, strict=True))
+        for index in product(*(range(len(v)) for v in mu))
+    ])
 
 
 @given(vectors=st.lists(SMALL, min_size=1, max_size=3), q=st.floats(0, 1))
-def test_quantiles_of_the_bound_equal_those_of_the_formed_matrix(vectors: list[list[float]], q: float) -> None:
+def test_quantiles_of_the_bound_equal_those_of_the_formed_matrix(
+    vectors: list[list[float]], q: float
+) -> None:
     mu = [torch.tensor(v) for v in vectors]
     nu = outer_min(mu)
     touched = nu[nu > 0].sort().values

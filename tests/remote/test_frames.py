@@ -29,7 +29,8 @@ ARRAYS = st.dictionaries(
     max_size=5,
 )
 POINTS = st.lists(
-    st.builds(Point, st.sampled_from(["loss", "lr", "rate_p50/a/b"]), st.integers(0, 2**40), st.floats()), max_size=20
+    st.builds(Point, st.sampled_from(["loss", "lr", "rate_p50/a/b"]), st.integers(0, 2**40), st.floats()),
+    max_size=20,
 )
 
 
@@ -58,7 +59,8 @@ def same(a: Scalars, b: Scalars) -> bool:
 def test_concatenated_scalars_are_all_points_in_order(parts: list[list[Point]]) -> None:
     whole = Scalars.concatenate(Scalars.from_points(part) for part in parts)
     listed = [
-        (whole.names[s], int(t), float(v)) for s, t, v in zip(whole.series, whole.step, whole.value, strict=True)
+        (whole.names[s], int(t), float(v))
+        for s, t, v in zip(whole.series, whole.step, whole.value, strict=True)
     ]
     wanted = [tuple(point) for part in parts for point in part]
     assert len(listed) == len(wanted)
