@@ -48,6 +48,7 @@ def refuses(param: Tensor, cover: Cover, options: StepOptions) -> str | None:
 def run(batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) -> None:
     """Step every tensor of the batch; temporaries of a few blocks."""
     stacks: defaultdict[object, list[tuple[Work, Tensor]]] = defaultdict(list)
+    small: list[tuple[Work, Tensor]] = []
     for work, grad in zip(batch, grads, strict=True):
         if isinstance(work.cover, Slices) and work.param.dim() >= 2:
             if work.param.numel() <= SMALL_ENTRIES and _stackable(work):
@@ -56,8 +57,12 @@ def run(batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) ->
                 _step_slices(work, grad, options)
         elif isinstance(work.cover, Whole):
             _step_whole(work, grad, options)
+        elif work.param.numel() <= SMALL_ENTRIES and _stackable(work):
+            small.append((work, grad))
         else:
             _step_singletons(work, grad, options)
+    if small:
+        _step_small_singletons(small, options)
     for stack in stacks.values():
         most = max(1, _block_entries(stack[0][0].param) // stack[0][0].param.numel())
         for start in range(0, len(stack), most):
@@ -133,6 +138,31 @@ def _step_singletons(work: Work, grad: Tensor, options: StepOptions) -> None:
         _move(work, g, mu + EPSILON, options, part)
 
 
+def _step_small_singletons(batch: list[tuple[Work, Tensor]], options: StepOptions) -> None:
+    """Step small tensors, each entry a set, by one call an operation for all of them."""
+    works = [work for work, _ in batch]
+    params, mu, grads = [w.param for w in works], [w.mu[0] for w in works], [grad for _, grad in batch]
+    lr, sign = float(options.lr), -1.0 if options.maximize else 1.0
+    if options.beta2 is None:
+        torch._foreach_addcmul_(mu, grads, grads)
+    else:
+        squares = torch._foreach_mul(grads, grads)
+        torch._foreach_mul_(squares, 1 - options.beta2)
+        torch._foreach_mul_(mu, options.beta2)
+        torch._foreach_add_(mu, squares)
+    roots = torch._foreach_add(mu, EPSILON)
+    torch._foreach_rsqrt_(roots)
+    if options.weight_decay:
+        torch._foreach_mul_(params, 1 - lr * options.weight_decay)
+    if not options.momentum:
+        torch._foreach_addcmul_(params, grads, roots, value=-lr * sign)
+        return
+    momenta = [work.momentum.values for work in works if work.momentum is not None]
+    torch._foreach_mul_(momenta, options.momentum)
+    torch._foreach_addcmul_(momenta, grads, roots, value=(1 - options.momentum) * sign)
+    torch._foreach_add_(params, momenta, alpha=-lr)
+
+
 def _add_square(nu: Tensor, g: Tensor, options: StepOptions) -> None:
     """`nu ← nu + g²`, or the moving average, in place."""
     if options.beta2 is None:
@@ -157,12 +187,8 @@ def _move(work: Work, g: Tensor, nu: Tensor, options: StepOptions, part: slice) 
     if work.momentum is None:
         w.addcmul_(g, root, value=-lr * sign)
     else:
-        w.sub_(
-            work.momentum.blend(
-                root.mul_(g).mul_(sign) if sign < 0 else root.mul_(g), options.momentum, part
-            ),
-            alpha=lr,
-        )
+        u = root.mul_(g)
+        w.sub_(work.momentum.blend(u.neg_() if options.maximize else u, options.momentum, part), alpha=lr)
 
 
 def _stackable(work: Work) -> bool:

@@ -328,11 +328,15 @@ def test_eager_serves_tensors_of_many_blocks_as_the_definition_does(cover, shape
     assert_same_state(p, optimizer, q, reference)
 
 
+@pytest.mark.parametrize("beta2", [None, 0.9])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_eager_stacks_small_tensors_without_mixing_them_up(momentum):
-    params = [torch.nn.Parameter(torch.randn(s)) for s in [(8, 8)] * 3 + [(4, 8)] * 2 + [(2, 3, 4)] * 2]
+def test_eager_stacks_small_tensors_without_mixing_them_up(momentum, beta2):
+    params = [
+        torch.nn.Parameter(torch.randn(s))
+        for s in [(8, 8)] * 3 + [(4, 8)] * 2 + [(2, 3, 4)] * 2 + [(5,), (3,), ()]
+    ]
     twins = copy.deepcopy(params)
-    arguments = {"lr": 0.1, "momentum": momentum, "weight_decay": 0.1, "maximize": True}
+    arguments = {"lr": 0.1, "momentum": momentum, "weight_decay": 0.1, "maximize": True, "beta2": beta2}
     optimizer = SM3(params, kernel="eager", **arguments)
     reference = SM3(twins, kernel="reference", **arguments)
     for _ in range(3):
