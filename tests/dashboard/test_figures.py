@@ -111,13 +111,16 @@ def test_a_fault_names_field_and_value() -> None:
     assert "given: 0" in fault
 
 
-LEAVES = st.one_of(st.integers(), st.text(), st.none(), st.lists(st.integers()))
-KEYS = st.text("abc", min_size=1, max_size=3)
-
-
-@given(
-    st.recursive(st.dictionaries(KEYS, LEAVES, min_size=1), lambda d: st.dictionaries(KEYS, d, min_size=1))
+LEAVES = st.one_of(st.integers(), st.text(max_size=3), st.none(), st.lists(st.integers(), max_size=2))
+KEYS = st.sampled_from("abcd")
+OBJECTS = st.recursive(
+    st.dictionaries(KEYS, LEAVES, min_size=1, max_size=3),
+    lambda inner: st.dictionaries(KEYS, inner, min_size=1, max_size=3),
+    max_leaves=6,
 )
+
+
+@given(OBJECTS)
 def test_nesting_undoes_flattening(value: dict[str, object]) -> None:
     assert nest(flatten(value)) == value
 

@@ -13,7 +13,10 @@ export default function live({ data, parentElement, setTriggerValue }) {
     view = new LiveView();
     views.set(parentElement, view);
     parentElement.append(view.element);
-    loadPlotly(data.plotly).then((Plotly) => view.drawWith(Plotly));
+    loadPlotly(data.plotly).then(
+      (Plotly) => view.drawWith(Plotly),
+      (error) => view.cannotDraw(error),
+    );
   }
   view.ask = setTriggerValue;
   view.update(data);

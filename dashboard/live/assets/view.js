@@ -49,7 +49,10 @@ export class LiveView {
     this.log = h("details", {}, h("summary", {}, "The worker's log"), h("pre"));
     this.banner = h("div", { class: "sm3-banner", role: "alert", hidden: true }, this.cause, this.log);
     this.map = new MapPanel();
-    this.map.onRange = () => this.#schedule();
+    this.map.onRange = () => {
+      this.shown = null;
+      this.#schedule(true);
+    };
     const pointed = (step) => this.charts.forEach((chart) => chart.point(step));
     this.charts = CHARTS.map((chart) => new TimePanel({ ...chart, pointed }));
     this.list = new TensorList((name) => this.#pick(name));
@@ -79,6 +82,11 @@ export class LiveView {
     for (const chart of this.charts) chart.Plotly = Plotly;
     this.canDraw = true;
     this.#schedule(true);
+  }
+
+  /** Says why there are no charts. */
+  cannotDraw(error) {
+    say(this.map.empty, `The charts cannot be drawn: ${error.message}. Load the page again.`);
   }
 
   /** Takes what Python says at each of its reruns; only another job makes a new connection. */
@@ -194,7 +202,11 @@ export class LiveView {
     if (!this.canDraw) return;
     const revision = `${this.jobId}/${this.revision}`;
     const tensor = store.tensors.find(({ name }) => name === this.tensor);
-    if (tensor) this.map.draw(tensor, store.frame, theme, revision);
+    const shown = [tensor, store.frame, theme, revision];
+    if (tensor && shown.some((part, i) => part !== this.shown?.[i])) {
+      this.shown = shown;
+      this.map.draw(tensor, store.frame, theme, revision);
+    }
     if (begin - this.chartsDrawnAt >= CHARTS_EVERY_MS) {
       this.chartsDrawnAt = begin;
       this.chartsAreBehind = false;
