@@ -77,6 +77,7 @@ CONTENDERS = [
     _ours("C, gradients checked (default)", nonfinite="raise"),
     _ours("C, momentum", momentum=0.9),
     _ours("C, momentum bf16", momentum=0.9, momentum_dtype="bf16"),
+    _ours("C, momentum int8", momentum=0.9, momentum_dtype="int8"),
     _ours("C, rows only", cover={"kind": "slices", "dims": [0]}),
     _ours("C, whole", cover="whole"),
     _ours("C, blocks 64", cover={"kind": "blocks", "tile": 64}),

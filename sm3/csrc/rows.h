@@ -7,6 +7,24 @@
  * (r < c ? r : c) gives c if either is NaN; a NaN in r is carried by the factor of g*g instead.
  */
 
+/* Store up to RUN numbers as the signed roots of their shares of the largest, in 127ths; returns the largest. */
+TARGET static inline __attribute__((always_inline)) float NAMED(encode)(const float *m, int8_t *q, int64_t n)
+{
+    uint32_t top = 0;
+    for (int64_t j = 0; j < n; j++) {
+        uint32_t bits = as_bits(m[j]) & 0x7fffffffu;
+        top = bits > top ? bits : top;
+    }
+    const float peak = as_float(top);
+    for (int64_t j = 0; j < n; j++) {
+        float share = sqrtf(fabsf(m[j]) / peak);
+        share = share == share ? share : 0.0f; /* 0/0 in runs of zeros, NaN, inf/inf */
+        int level = (int)(share * 127.0f + 0.5f);
+        q[j] = (int8_t)(m[j] < 0.0f ? -level : level);
+    }
+    return peak;
+}
+
 /* Every variant is this one function with constant `bound` and `moment`. */
 TARGET static inline __attribute__((always_inline)) void NAMED(run_rows)(const Hyper *h, const Band *band,
                                                                          int bound, int moment)
@@ -17,8 +35,9 @@ TARGET static inline __attribute__((always_inline)) void NAMED(run_rows)(const H
     for (int64_t i = 0; i < band->rows; i++) {
         float *restrict w = band->w + i * band->stride;
         const float *restrict g = band->g + i * band->stride;
-        float *restrict mf = (float *)band->m + i * band->stride;
+        float *mf = (float *)band->m + i * band->stride;
         uint16_t *restrict mh = (uint16_t *)band->m + i * band->stride;
+        int8_t *restrict mq = (int8_t *)band->m + i * band->stride;
         const float *restrict c = band->c;
         uint32_t *restrict cnew = band->cnew;
         float r = 0.0f, row_gain = gain;
@@ -28,28 +47,44 @@ TARGET static inline __attribute__((always_inline)) void NAMED(run_rows)(const H
             if (r != r) row_gain = r;
             if (!band->first) rmax = band->r[i];
         }
-        INDEPENDENT
-        for (int64_t j = 0; j < width; j++) {
-            float gj = sign * g[j];
-            float b = bound & BOUND_EACH ? as_float(cnew[j])
-                      : !(bound & BOUND_COL) ? r
-                      : !(bound & BOUND_ROW) ? c[j]
-                      : (r < c[j] ? r : c[j]);
-            float nu = keep * b + row_gain * (gj * gj);
-            uint32_t bits = as_bits(nu) & 0x7fffffffu;
-            if (bound & BOUND_ROW) rmax = bits > rmax ? bits : rmax;
-            if (bound & BOUND_COL) cnew[j] = bits > cnew[j] ? bits : cnew[j];
-            if (bound & BOUND_EACH) cnew[j] = bits;
-            float u = gj / sqrtf(nu + EPSILON);
-            if (moment == MOMENT_F32) {
-                u = beta * mf[j] + blend * u;
-                mf[j] = u;
+        /* int8 momentum is taken a run at a time, in float32; everything else the whole width at once. */
+        const int64_t run = moment == MOMENT_INT8 ? RUN : width;
+        for (int64_t start = 0; start < width; start += run) {
+            const int64_t stop = least(start + run, width);
+            float decoded[RUN];
+            if (moment == MOMENT_INT8) {
+                const float peak = band->scale[i * band->runs + start / RUN];
+                for (int64_t j = start; j < stop; j++) {
+                    float share = mq[j] / 127.0f;
+                    decoded[j - start] = share * fabsf(share) * peak;
+                }
+                mf = decoded - start;
             }
-            if (moment == MOMENT_BF16) {
-                u = beta * from_bf16(mh[j]) + blend * u;
-                mh[j] = to_bf16(u);
+            INDEPENDENT
+            for (int64_t j = start; j < stop; j++) {
+                float gj = sign * g[j];
+                float b = bound & BOUND_EACH ? as_float(cnew[j])
+                          : !(bound & BOUND_COL) ? r
+                          : !(bound & BOUND_ROW) ? c[j]
+                          : (r < c[j] ? r : c[j]);
+                float nu = keep * b + row_gain * (gj * gj);
+                uint32_t bits = as_bits(nu) & 0x7fffffffu;
+                if (bound & BOUND_ROW) rmax = bits > rmax ? bits : rmax;
+                if (bound & BOUND_COL) cnew[j] = bits > cnew[j] ? bits : cnew[j];
+                if (bound & BOUND_EACH) cnew[j] = bits;
+                float u = gj / sqrtf(nu + EPSILON);
+                if (moment == MOMENT_F32 || moment == MOMENT_INT8) {
+                    u = beta * mf[j] + blend * u;
+                    mf[j] = u;
+                }
+                if (moment == MOMENT_BF16) {
+                    u = beta * from_bf16(mh[j]) + blend * u;
+                    mh[j] = to_bf16(u);
+                }
+                w[j] = decay * w[j] - lr * u;
             }
-            w[j] = decay * w[j] - lr * u;
+            if (moment == MOMENT_INT8)
+                band->scale[i * band->runs + start / RUN] = NAMED(encode)(decoded, mq + start, stop - start);
         }
         if (bound & BOUND_ROW) band->r[i] = rmax;
     }
@@ -59,7 +94,7 @@ TARGET static void NAMED(rows)(const Hyper *h, const Band *band, int bound, int 
 {
 #define CASE(B, M) \
     if (bound == (B) && moment == (M)) NAMED(run_rows)(h, band, B, M);
-#define CASES(B) CASE(B, MOMENT_NONE) CASE(B, MOMENT_F32) CASE(B, MOMENT_BF16)
+#define CASES(B) CASE(B, MOMENT_NONE) CASE(B, MOMENT_F32) CASE(B, MOMENT_BF16) CASE(B, MOMENT_INT8)
     CASES(BOUND_ROW | BOUND_COL)
     CASES(BOUND_ROW)
     CASES(BOUND_COL)

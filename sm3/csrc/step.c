@@ -22,10 +22,11 @@
 #define EPSILON 1e-30f
 #define MAX_TRAILING 7
 #define STRIP 16384          /* columns taken at once, so that bounds and maxima stay in the second-level cache */
+#define RUN 256              /* entries that share a scale in int8 momentum; STRIP is a multiple */
 #define PARALLEL_FROM 65536  /* entries from which one tensor is worth several threads */
 
 enum { BOUND_ROW = 1, BOUND_COL = 2, BOUND_EACH = 4 };
-enum { MOMENT_NONE = 0, MOMENT_F32 = 1, MOMENT_BF16 = 2 };
+enum { MOMENT_NONE = 0, MOMENT_F32 = 1, MOMENT_BF16 = 2, MOMENT_INT8 = 3 };
 enum { COVER_SLICES = 0, COVER_BLOCKS = 1, COVER_SINGLETONS = 2, COVER_WHOLE = 3 };
 
 /* No two operands of a row overlap. */
@@ -49,7 +50,7 @@ typedef struct {
 
 /* One tensor to step; sm3/kernels/cpu.py lays these int64 words out in this order. */
 typedef struct {
-    int64_t w, g, m;              /* addresses; m may be 0 */
+    int64_t w, g, m, scale;       /* addresses; m and scale may be 0 */
     int64_t moment;               /* MOMENT_* */
     int64_t cover;                /* COVER_* */
     int64_t rows, cols;
@@ -65,11 +66,12 @@ typedef struct {
     float *w;
     const float *g;
     char *m;
+    float *scale;           /* of int8 momentum: one a run */
     uint32_t *r;            /* new row maxima */
     const uint32_t *rold;   /* row accumulators; may be r itself where `first` is all there is */
     const float *c;
     uint32_t *cnew;
-    int64_t rows, width, stride;
+    int64_t rows, width, stride, runs;
     int first;              /* whether r starts at 0 rather than at what it holds */
 } Band;
 
@@ -115,7 +117,10 @@ static int use_avx2(int wanted) { return 0; }
 static Band band_at(const Task *t, int64_t entry)
 {
     Band band = {.w = (float *)t->w + entry, .g = (const float *)t->g + entry, .first = 1};
-    band.m = t->m ? (char *)t->m + entry * (t->moment == MOMENT_BF16 ? 2 : 4) : 0;
+    static const int bytes[] = {0, 4, 2, 1};
+    band.m = t->m ? (char *)t->m + entry * bytes[t->moment] : 0;
+    band.runs = tiles(t->cols, RUN);
+    band.scale = t->scale ? (float *)t->scale + entry / t->cols * band.runs + entry % t->cols / RUN : 0;
     return band;
 }
 
@@ -248,6 +253,10 @@ static void run_part(const Task *t, const Hyper *h, const Scratch *s, const floa
                     : t->cover == COVER_BLOCKS ? tiles(t->rows, t->row_edge)
                                                : t->rows * t->cols;
     int64_t start = units * part / parts, stop = units * (part + 1) / parts;
+    if (t->moment == MOMENT_INT8 && (t->cover == COVER_SINGLETONS || t->cover == COVER_WHOLE)) {
+        start -= start % RUN;
+        if (part + 1 < parts) stop -= stop % RUN;
+    }
     uint32_t *cnew = s->cnew + slot * s->cols;
     switch (t->cover) {
     case COVER_SINGLETONS: singletons(t, h, start, stop); break;

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sm3.covers import Blocks, Reshaped, Singletons, Slices, Whole
-from sm3.kernels.momentum import MomentumDtype
+from sm3.kernels.momentum import RUN, MomentumDtype, rows_and_columns
 from sm3.update import Variant
 
 if TYPE_CHECKING:
@@ -27,21 +27,22 @@ if TYPE_CHECKING:
 
 name = "cpu"
 
+_MAX_TRAILING = 7
+_TASK_WORDS = 11 + 2 * _MAX_TRAILING
+_SLICES, _BLOCKS, _SINGLETONS, _WHOLE = range(4)
+_MOMENT = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 3}
+
 
 def _extension() -> ModuleType | None:
-    """The compiled module; None where the package was installed without a compiler."""
+    """The compiled module; None where the package was installed without a compiler, or it is of older source."""
     try:
         from sm3.kernels import _cpu
     except ImportError:
         return None
-    return _cpu
+    return _cpu if _cpu.TASK_WORDS == _TASK_WORDS else None
 
 
 _cpu = _extension()
-
-_MAX_TRAILING = 7
-_SLICES, _BLOCKS, _SINGLETONS, _WHOLE = range(4)
-_MOMENT = {torch.float32: 1, torch.bfloat16: 2}
 
 
 def refuses(param: Tensor, cover: Cover, options: StepOptions) -> str | None:
@@ -56,9 +57,14 @@ def refuses(param: Tensor, cover: Cover, options: StepOptions) -> str | None:
         return "the parameter is not contiguous"
     if options.variant is not Variant.II:
         return "it has SM3-II only"
-    if options.momentum and options.momentum_dtype is MomentumDtype.INT8:
-        return "it has no int8 momentum"
-    cover, shape = _seen(cover, tuple(param.shape))
+    own_shape = tuple(param.shape)
+    cover, shape = _seen(cover, own_shape)
+    if (
+        options.momentum
+        and options.momentum_dtype is MomentumDtype.INT8
+        and _cuts_runs(cover, shape, own_shape)
+    ):
+        return "its walk over the tensor would cut runs of int8 momentum"
     if not isinstance(cover, Slices | Blocks | Singletons | Whole):
         return f"it has no {cover.kind} cover"
     if len(shape) - 1 > _MAX_TRAILING:
@@ -115,6 +121,14 @@ def checks(grad: Tensor) -> bool:
     )
 
 
+def _cuts_runs(cover: Cover, shape: Shape, own_shape: Shape) -> bool:
+    """Whether the tensor is walked in rows that are not those int8 momentum is laid out in."""
+    if isinstance(cover, Singletons | Whole) or (isinstance(cover, Slices) and len(shape) < 2):
+        rows, cols = rows_and_columns(own_shape)
+        return rows > 1 and cols % RUN != 0
+    return shape != own_shape or len(shape) < 2
+
+
 def _seen(cover: Cover, shape: Shape) -> tuple[Cover, Shape]:
     """Look through reshapes: a contiguous tensor is the same in every view."""
     while isinstance(cover, Reshaped):
@@ -128,6 +142,7 @@ def _task(work: Work) -> array[int]:
     cover, shape = _seen(work.cover, tuple(work.param.shape))
     momentum = work.momentum
     rows, trailing = (shape[0], shape[1:]) if shape else (1, ())
+    cols = prod(trailing)
     mu = [t.data_ptr() for t in work.mu]
     row_mu, row_edge, of = mu[0], 0, [0] * len(trailing)
     if isinstance(cover, Slices) and len(shape) >= 2:
@@ -139,16 +154,18 @@ def _task(work: Work) -> array[int]:
         row_edge, *of = cover.edges_of(shape)
     else:
         kind = _WHOLE if isinstance(cover, Whole) else _SINGLETONS
+        rows, cols = rows_and_columns(tuple(work.param.shape))
     return array(
         "q",
         [
             work.param.data_ptr(),
             0,
             0 if momentum is None else momentum.values.data_ptr(),
+            0 if momentum is None or momentum.scale is None else momentum.scale.data_ptr(),
             0 if momentum is None else _MOMENT[momentum.values.dtype],
             kind,
             rows,
-            prod(trailing),
+            cols,
             row_mu,
             row_edge,
             len(trailing),

@@ -102,8 +102,9 @@ def _quantized(m: Tensor) -> tuple[Tensor, Tensor]:
     cols = m.shape[1]
     padded = torch.nn.functional.pad(m.abs(), (0, -cols % RUN))
     scale = padded.view(m.shape[0], -1, RUN).amax(2)
-    share = (m.abs() / _spread(scale, cols)).sqrt().nan_to_num_(0.0)  # 0/0 in runs of zeros
-    return (share * m.sign().nan_to_num_(0.0) * _LEVELS).round_().to(torch.int8), scale
+    share = (m.abs() / _spread(scale, cols)).sqrt_().nan_to_num_(0.0)  # 0/0 in runs of zeros
+    levels = share.mul_(_LEVELS).add_(0.5).floor_()
+    return torch.where(m < 0, -levels, levels).to(torch.int8), scale
 
 
 def _spread(scale: Tensor, cols: int) -> Tensor:
