@@ -2,7 +2,7 @@
 
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - this file runs before the requirement is checked
     found = ".".join(map(str, sys.version_info[:3]))
     sys.exit(f"SM3 Scope needs Python 3.11 or newer; {sys.executable} is {found}. Try: make PYTHON=python3.12 run")
 try:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import nullcontext
 from types import FrameType
 
 import structlog
 import uvicorn
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from server.app import create_app
-from server.problems import faults
+from server.execution.supervisor import AlreadySupervised, exclusive
 from server.service import Service
 from server.settings import Settings
-from sm3.remote.wire import FieldFault
+from server.startup import CannotStart, open_service, read_settings
 
 
 class Server(uvicorn.Server):
@@ -31,45 +30,37 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def serve(settings: Settings) -> bool:
+    """Serves until SIGINT or SIGTERM; False if the port could not be listened on.
+
+    Raises:
+        CannotStart: the store cannot be opened.
+        AlreadySupervised: another service works on the same data folder.
+    """
+    service = open_service(settings)
+    with exclusive(settings.data_dir) if settings.slots else nullcontext():
+        config = uvicorn.Config(
+            create_app(service),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+            ws_max_size=2**20,
+            server_header=False,
+        )
+        server = Server(config, service)
+        server.run()
+    return server.started
+
+
 def main() -> int:
-    """Runs the service until SIGINT or SIGTERM; returns the exit status."""
+    """Runs the service; returns the exit status."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     try:
-        settings = Settings()
-    except ValidationError as error:
-        return _refuse("; ".join(map(_setting, faults(error.errors()))))
-    try:
-        service = Service.open(settings)
-    except (OSError, SQLAlchemyError) as error:
-        reason = getattr(error, "orig", None) or error
-        return _refuse(
-            f"the store in {settings.data_dir} cannot be opened: {reason}. Make room or rights, or set SM3_DATA_DIR "
-            "(or SM3_DATABASE_URL) to another place."
-        )
-    app = create_app(service)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=1,
-        ws_max_size=2**20,
-        server_header=False,
-    )
-    server = Server(config, service)
-    server.run()
-    return 0 if server.started else 1
-
-
-def _setting(fault: FieldFault) -> str:
-    if fault.field == "body":  # about several settings together: the text says which
-        return fault.allowed
-    return f"SM3_{fault.field.upper()}: given {fault.given!r}; allowed: {fault.allowed}"
-
-
-def _refuse(why: str) -> int:
-    print(f"sm3: {why}", file=sys.stderr)  # noqa: T201 - there is no log yet
-    return 2
+        return 0 if serve(read_settings()) else 1
+    except (CannotStart, AlreadySupervised) as error:
+        print(f"sm3: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return 2
 
 
 if __name__ == "__main__":

@@ -21,10 +21,14 @@ from server.routes import catalogue, frames, health, jobs, streams
 from server.service import Service, unknown_job
 from server.settings import Settings
 from server.store import StaleAttempt, UnknownJob
+from sm3.remote.wire import Problem
 
 DESCRIPTION = """Launches PyTorch training jobs with the SM3 optimizer (arXiv 1901.11150) and shows what the
 optimizer knows while they run. Send `Authorization: Bearer TOKEN`; `sm3 token` prints yours. Errors are
 `application/problem+json` (RFC 9457)."""
+
+
+_PROBLEM = Problem.model_json_schema()
 
 
 def create_app(service: Service) -> FastAPI:
@@ -45,6 +49,12 @@ def create_app(service: Service) -> FastAPI:
         version=version("sm3-scope"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        responses={
+            "4XX": {
+                "description": "a problem document",
+                "content": {problems.MEDIA_TYPE: {"schema": _PROBLEM}},
+            }
+        },
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.service = service
@@ -76,7 +86,7 @@ def _hosts(settings: Settings) -> list[str]:
     """Host names a request may give: on loopback only loopback's, against DNS rebinding."""
     if settings.allowed_hosts:
         return list(settings.allowed_hosts)
-    return ["localhost", "127.0.0.1", "[::1]"] if settings.is_loopback else ["*"]
+    return ["localhost", "127.0.0.1", "[::1]", settings.host] if settings.is_loopback else ["*"]
 
 
 def _root() -> RedirectResponse:

@@ -17,18 +17,19 @@ from server.store.frames import StoredFrame
 from sm3.remote.wire import JobView
 
 RING = 32
+Item = StoredFrame | JobView
 
 
 @dataclass
 class Channel:
     """What was published about one job of late."""
 
-    ring: deque[StoredFrame | JobView] = field(default_factory=lambda: deque(maxlen=RING))
+    ring: deque[Item] = field(default_factory=lambda: deque(maxlen=RING))
     published: int = 0
     viewers: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def publish(self, item: StoredFrame | JobView) -> None:
+    def publish(self, item: Item) -> None:
         """Appends an item and wakes every waiting viewer."""
         self.ring.append(item)
         self.published += 1
@@ -54,7 +55,7 @@ class Cursor:
                 await asyncio.wait_for(self.channel.changed.wait(), timeout_s)
         return self.channel.published > self.position
 
-    def take(self) -> tuple[list[StoredFrame | JobView], int]:
+    def take(self) -> tuple[list[Item], int]:
         """Returns what is new, oldest first, and how many items this viewer was too slow for."""
         fresh = min(self.channel.published - self.position, len(self.channel.ring))
         missed = self.channel.published - self.position - fresh
@@ -80,7 +81,7 @@ class Hub:
             if channel.viewers == 0:
                 self._channels.pop(job_id, None)
 
-    def publish(self, job_id: str, item: StoredFrame | JobView) -> None:
+    def publish(self, job_id: str, item: Item) -> None:
         """Tells the viewers of ``job_id``; costs nothing where there are none."""
         if (channel := self._channels.get(job_id)) is not None:
             channel.publish(item)

@@ -8,7 +8,7 @@ from server.problems import Refusal
 from sm3.remote.frames import MAX_FRAME_BYTES
 
 MAX_JSON_BYTES = 2**20
-MAX_MANIFEST_BYTES = 32 * 2**20
+MAX_MANIFEST_BYTES = 16 * 2**20
 
 
 class BodyLimit:

@@ -65,6 +65,8 @@ def faults(errors: Sequence[Any], body: object = None) -> tuple[FieldFault, ...]
 
 
 def _field(error: Mapping[str, Any], body: object) -> str:
+    if error["type"] == "json_invalid":
+        return "body"
     location = error["loc"]
     place: object = body
     path: list[str] = []
@@ -73,7 +75,7 @@ def _field(error: Mapping[str, Any], body: object) -> str:
             continue
         if isinstance(place, dict) and part not in place and part in {place.get("name"), place.get("kind")}:
             continue
-        path.append(str(part))
+        path.append(_printable(str(part))[:_MAX_GIVEN])
         if isinstance(place, dict):
             place = place.get(part)
         elif isinstance(place, list) and isinstance(part, int) and part < len(place):
@@ -86,6 +88,8 @@ def _field(error: Mapping[str, Any], body: object) -> str:
 def _given(error: Mapping[str, Any]) -> object:
     if error["type"] == "missing":
         return "nothing"
+    if error["type"] == "json_invalid":
+        return f"something that is no JSON at character {error['loc'][-1]}: {error.get('ctx', {}).get('error', '')}"
     if error["type"] == "union_tag_invalid":
         return str(error["ctx"]["tag"])[:_MAX_GIVEN]
     given = error.get("input")
@@ -95,12 +99,19 @@ def _given(error: Mapping[str, Any]) -> object:
             if not isinstance(given, float) or (given == given and abs(given) != float("inf"))
             else str(given)
         )
-    text = given if isinstance(given, str) else type(given).__name__
+    text = _printable(given) if isinstance(given, str) else type(given).__name__
     return text if len(text) <= _MAX_GIVEN else text[:_MAX_GIVEN] + "…"
 
 
+def _printable(text: str) -> str:
+    """Returns ``text`` without halves of characters, which no answer could carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _allowed(error: Mapping[str, Any]) -> str:
-    message = str(error["msg"])
+    message = _printable(str(error["msg"]))
+    if error["type"] == "json_invalid":
+        return "a JSON object"
     if error["type"] == "extra_forbidden":
         return "no such field: see /openapi.json for the fields there are"
     if error["type"] == "union_tag_invalid":

@@ -39,7 +39,8 @@ class Service:
     @classmethod
     def open(cls, settings: Settings) -> Service:
         """Opens the store (brings its schema up to date) and makes the token where there is none."""
-        settings.jobs_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.jobs_dir.mkdir(exist_ok=True, mode=0o700)
         token = settings.admin_token() if settings.auth else ""
         database = Database(settings.store_url)
         return cls(settings, database, JobStore(database), FrameStore(database), token)

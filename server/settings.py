@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from filelock import FileLock
 from platformdirs import user_cache_path
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sm3.remote.settings import TOKEN_FILE, default_data_dir
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     worker_threads: int = Field(1, ge=1, le=1024, description="CPU threads of one worker")
     worker_url: str = Field("", description="the service's address as workers see it; empty: from host, port")
     cancel_grace_s: float = Field(1.2, ge=0, le=60, description="from a polite stop to SIGKILL")
-    heartbeat_s: float = Field(5.0, gt=0, le=300, description="from sign of life to sign of life on streams")
+    heartbeat_s: float = Field(5.0, gt=0, le=30, description="from sign of life to sign of life on streams")
     stop_workers_on_exit: bool = Field(False, description="end workers with the service (`sm3 up` sets it)")
     allowed_hosts: tuple[str, ...] = Field(
         (), description="host names that requests may name; empty: loopback's"
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = Field(
         (), description="origins of pages that may open the live WebSocket; empty: pages on loopback"
     )
+
+    @field_validator("data_dir", "cache_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()  # workers run in folders of their own
 
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:
@@ -80,15 +86,17 @@ class Settings(BaseSettings):
         """Returns the admin token; makes it (mode 0600) where there is none yet."""
         if self.token:
             return self.token
-        path = self.data_dir / TOKEN_FILE
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text(encoding="ascii").strip()
-        with os.fdopen(handle, "w", encoding="ascii") as file:
+        path = self.data_dir / TOKEN_FILE
+        with FileLock(path.with_suffix(".lock"), mode=0o600):
+            if path.exists() and (token := path.read_text(encoding="ascii").strip()):
+                return token
             token = "sm3_" + secrets.token_urlsafe(32)
-            file.write(token + "\n")
+            temporary = path.with_suffix(".tmp")
+            temporary.unlink(missing_ok=True)
+            temporary.touch(mode=0o600)
+            temporary.write_text(token + "\n", encoding="ascii")
+            temporary.replace(path)
         return token
 
     def worker_python(self) -> str:

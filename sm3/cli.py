@@ -22,6 +22,7 @@ from sm3.up import CannotStart, Instance, running
 app = typer.Typer(
     name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
 )
+_MIN_SUFFIX = 4
 _OUT = Console()
 _ERR = Console(stderr=True)
 DEMO = JobSpec.model_validate({"recipe": {"name": "language-model"}, "labels": {"demo": "first-light"}})
@@ -34,13 +35,12 @@ JobArgument = Annotated[
 def up(
     *,
     demo: Annotated[bool, typer.Option(help="launch the demo job unless it has run before")] = False,
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="the service's port")] = 8000,
     dashboard_port: Annotated[int, typer.Option(help="the dashboard's port")] = 8501,
     dashboard: Annotated[bool, typer.Option(help="start the dashboard too")] = True,
 ) -> None:
     """Start the service and the dashboard; Ctrl-C ends everything and keeps what is stored."""
-    instance = Instance(ClientSettings(), host, port, dashboard_port if dashboard else None)
+    instance = Instance(ClientSettings(), port, dashboard_port if dashboard else None)
     try:
         with running(instance):
             _OUT.print(f"Service    [bold]{instance.url}[/]  (API: {instance.url}/docs)", highlight=False)
@@ -196,7 +196,11 @@ def _find(client: Client, job: str) -> str:
             raise typer.BadParameter("there are no jobs yet; start one: sm3 launch language-model")
         return newest[0].id
     matches = [found.id for found in newest if found.id.endswith(job)]
-    return matches[0] if len(matches) == 1 else job
+    if len(job) < _MIN_SUFFIX or len(matches) > 1:
+        raise typer.BadParameter(
+            f"{job!r} stands for {len(matches)} jobs; give at least {_MIN_SUFFIX} characters that only one id ends with"
+        )
+    return matches[0] if matches else job
 
 
 def _exit_with(job: JobView) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import stamina
 from rich.console import Console, RenderableType
@@ -21,6 +23,8 @@ _STYLE = {
     JobState.CANCELLED: "yellow",
 }
 _RECONNECT_S = 30.0
+_REFRESH_S = 0.25
+T = TypeVar("T")
 
 
 def show_bytes(size: float) -> str:
@@ -57,26 +61,37 @@ def watch(client: Client, job_id: str, console: Console) -> JobView:
     if not console.is_terminal:
         return _print_milestones(client, job, console)
     bar = _bar(console, job)
+    refreshed = 0.0
     with Live(_view(job, bar), console=console, refresh_per_second=8, transient=False) as live:
-        for _ in _resilient_events(client, job_id):
-            job = client.job(job_id)
+        for event in _resilient_events(client, job_id):
+            if event.name != "end" and time.monotonic() - refreshed < _REFRESH_S:
+                continue
+            job = patiently(client.job, job_id)
+            refreshed = time.monotonic()
             bar.update(bar.tasks[0].id, completed=job.progress.step)
             live.update(_view(job, bar))
     return job
 
 
+@stamina.retry(on=Unreachable, attempts=None, timeout=_RECONNECT_S, wait_max=2.0)
+def patiently(call: Callable[[str], T], job_id: str) -> T:
+    """Calls until the service answers; raises `Unreachable` after half a minute without an answer."""
+    return call(job_id)
+
+
 def _resilient_events(client: Client, job_id: str) -> Iterator[Event]:
     """Yields the job's events to its end, over as many connections as it takes."""
     seen: str | None = None
-    ended = False
-    while not ended:
-        for attempt in stamina.retry_context(
-            on=Unreachable, attempts=None, timeout=_RECONNECT_S, wait_max=2.0
-        ):
-            with attempt:
-                for event in client.events(job_id, last_event_id=seen):
-                    seen, ended = event.id, event.name == "end"
-                    yield event
+    while True:
+        patiently(client.job, job_id)
+        try:
+            for event in client.events(job_id, last_event_id=seen):
+                seen = event.id
+                yield event
+                if event.name == "end":
+                    return
+        except Unreachable:
+            continue
 
 
 def _bar(console: Console, job: JobView) -> Progress:
@@ -127,7 +142,7 @@ def _print_milestones(client: Client, job: JobView, console: Console) -> JobView
                 f"step {event.data['step']:,}/{job.spec.steps:,} loss {loss if loss is None else round(loss, 3)}",
                 highlight=False,
             )
-    job = client.job(job.id)
+    job = patiently(client.job, job.id)
     if job.memory is not None:
         console.print(memory_line(job.memory), highlight=False)
     return job

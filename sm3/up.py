@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from types import FrameType
 from sm3.remote.client import Client
 from sm3.remote.settings import ClientSettings
 
+HOST = "127.0.0.1"
 _READY_S = 90.0
 _STOP_S = 2.6
+_ROOM_BYTES = 2**20
 
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it is
@@ -45,13 +48,11 @@ class Instance:
 
     Args:
         settings: where the data folder is.
-        host: address to listen on.
         port: the service's port.
         dashboard_port: the dashboard's port; None for none.
     """
 
     settings: ClientSettings
-    host: str = "127.0.0.1"
     port: int = 8000
     dashboard_port: int | None = 8501
     children: list[Child] = field(default_factory=list)
@@ -59,12 +60,12 @@ class Instance:
     @property
     def url(self) -> str:
         """The service's address."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     @property
     def dashboard_url(self) -> str | None:
         """The dashboard's address."""
-        return None if self.dashboard_port is None else f"http://{self.host}:{self.dashboard_port}"
+        return None if self.dashboard_port is None else f"http://{HOST}:{self.dashboard_port}"
 
     def client(self) -> Client:
         """Returns a client for the service; call it once it is ready."""
@@ -78,11 +79,12 @@ class Instance:
         """
         for port, option in ((self.port, "--port"), (self.dashboard_port, "--dashboard-port")):
             if port is not None:
-                _require_free(self.host, port, option)
+                _require_free(HOST, port, option)
         try:
             self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.settings.data_dir / "logs").mkdir(exist_ok=True)
-            service = self._spawn("service", ["server"], {"SM3_HOST": self.host, "SM3_PORT": str(self.port)})
+            _require_room(self.settings.data_dir)
+            service = self._spawn("service", ["server"], {"SM3_HOST": HOST, "SM3_PORT": str(self.port)})
         except OSError as error:
             raise CannotStart(
                 f"{self.settings.data_dir} cannot be written ({error.strerror}). "
@@ -90,7 +92,7 @@ class Instance:
             ) from error
         self._wait_ready(service)
         if self.dashboard_port is not None:
-            arguments = ["dashboard", "--host", self.host, "--port", str(self.dashboard_port)]
+            arguments = ["dashboard", "--host", HOST, "--port", str(self.dashboard_port)]
             dashboard = self._spawn("dashboard", arguments, {"SM3_URL": self.url})
             self._wait_listening(dashboard, self.dashboard_port)
 
@@ -139,7 +141,7 @@ class Instance:
     def _wait_listening(self, child: Child, port: int) -> None:
         def listening() -> bool:
             with socket.socket() as probe:
-                return probe.connect_ex((self.host, port)) == 0
+                return probe.connect_ex((HOST, port)) == 0
 
         self._wait(child, listening)
 
@@ -171,6 +173,14 @@ def running(instance: Instance) -> Iterator[Instance]:
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, signal.SIG_IGN)
         instance.stop()
+
+
+def _require_room(folder: Path) -> None:
+    """Raises `OSError` where a megabyte cannot be written: the processes' own words could not be either."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(_ROOM_BYTES))
+        probe.flush()
+        os.fsync(probe.fileno())
 
 
 def _require_free(host: str, port: int, option: str) -> None:

@@ -1,25 +1,19 @@
 """``python -m server.execution``: the supervisor and its workers without the API.
 
-For a deployment where the API runs elsewhere with ``SM3_SLOTS=0`` on the same store and data folder. Exactly one
-process with slots may work on a store.
+For a deployment where the API runs elsewhere with ``SM3_SLOTS=0`` on the same store and data folder. It touches
+``supervisor.alive`` in the data folder with every round, for health checks.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
-import time
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from server.execution.local import LocalExecutor
-from server.execution.supervisor import ALIVE_FILE, Supervisor
+from server.execution.supervisor import AlreadySupervised, Supervisor, exclusive
 from server.service import Service
-from server.settings import Settings
-
-_STALE_S = 10.0
+from server.startup import CannotStart, open_service, read_settings
 
 
 async def supervise(service: Service) -> None:
@@ -34,30 +28,18 @@ async def supervise(service: Service) -> None:
     await supervisor.stop(running)
 
 
-def is_alive(settings: Settings) -> bool:
-    """Whether a supervisor has finished a round of late."""
-    try:
-        return time.time() - (settings.data_dir / ALIVE_FILE).stat().st_mtime < _STALE_S
-    except OSError:
-        return False
-
-
 def main() -> int:
-    """Runs the supervisor, or with ``--check`` tells by the exit status whether one is well."""
-    parser = argparse.ArgumentParser(prog="python -m server.execution", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit 0 if the supervisor is well, 1 if not")
-    settings = Settings()
-    if parser.parse_args().check:
-        return 0 if is_alive(settings) else 1
-    if settings.slots == 0:
-        print("sm3: SM3_SLOTS=0 leaves nothing to do; set it to at least 1.", file=sys.stderr)  # noqa: T201
-        return 2
+    """Runs the supervisor; returns the exit status."""
     try:
-        service = Service.open(settings)
-    except (OSError, SQLAlchemyError) as error:
-        print(f"sm3: the store cannot be opened: {error}", file=sys.stderr)  # noqa: T201
+        settings = read_settings()
+        if settings.slots == 0:
+            raise CannotStart("SM3_SLOTS=0 leaves nothing to do; set it to at least 1.")
+        service = open_service(settings)
+        with exclusive(settings.data_dir):
+            asyncio.run(supervise(service))
+    except (CannotStart, AlreadySupervised) as error:
+        print(f"sm3: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2
-    asyncio.run(supervise(service))
     service.database.close()
     return 0
 

@@ -39,6 +39,10 @@ class Executor(ABC):
         """Asks a worker to stop, or ends it by force; does nothing if it is gone."""
 
     @abstractmethod
+    def forget(self, job_id: str, attempt: int) -> None:
+        """Lets go of an ended worker; until then `poll` keeps telling how it ended."""
+
+    @abstractmethod
     def spool_dir(self, job_id: str) -> Path:
         """Returns the folder where the job's worker spools frames."""
 

@@ -15,8 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from server.execution.base import Ended, Executor, Launch
 from server.settings import Settings
+
+_LOG = structlog.get_logger()
 
 
 @dataclass
@@ -66,8 +70,8 @@ class LocalExecutor(Executor):
         command += ["--folder", str(folder), "--cache", str(self.cache_dir), "--threads", str(self.threads)]
         with self._lock_file(launch.job_id, launch.attempt).open("w") as lock, _log(folder) as log:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            child = subprocess.Popen(
-                command,
+            self._children[launch.job_id, launch.attempt] = subprocess.Popen(
+                [*command, "--lock", str(lock.fileno())],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -76,31 +80,36 @@ class LocalExecutor(Executor):
                 start_new_session=True,
                 pass_fds=(lock.fileno(),),
             )
-            lock.write(str(child.pid))
-        self._children[launch.job_id, launch.attempt] = child
 
     def poll(self, job_id: str, attempt: int) -> Ended | None:
         """Returns how the worker ended, None while it lives."""
         child = self._children.get((job_id, attempt))
         if child is not None:
             status = child.poll()
-            if status is None:
-                return None
-            del self._children[job_id, attempt]
-            return Ended(_describe(status))
+            return None if status is None else Ended(_describe(status))
         if self._holds_lock(job_id, attempt):
             return None
         return Ended("the worker process vanished while the service was away")
 
     def stop(self, job_id: str, attempt: int, *, force: bool) -> None:
         """Signals the worker's process group: SIGTERM, or SIGKILL by force."""
-        if not self._holds_lock(job_id, attempt):
+        child = self._children.get((job_id, attempt))
+        if child is not None and child.poll() is not None:
+            return
+        if child is None and not self._holds_lock(job_id, attempt):
             return
         try:
-            pid = int(self._lock_file(job_id, attempt).read_text())
+            # A worker that an earlier service started wrote its process id into the lock that it holds.
+            pid = child.pid if child is not None else int(self._lock_file(job_id, attempt).read_text())
             os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
-        except (ValueError, ProcessLookupError):
+        except ProcessLookupError:
             return
+        except ValueError:
+            _LOG.warning("a worker holds its lock but has not written its process id", job=job_id)
+
+    def forget(self, job_id: str, attempt: int) -> None:
+        """Lets go of an ended worker."""
+        self._children.pop((job_id, attempt), None)
 
     def spool_dir(self, job_id: str) -> Path:
         """Returns the folder where the job's worker spools frames."""

@@ -1,31 +1,59 @@
 """One loop: start what is queued, watch what runs, stop what is cancelled, adopt what an earlier service left.
 
 The store is the only truth: each round compares it with what the executor sees. A service killed at any point
-starts the same loop again and ends up in the same place.
+starts the same loop again and ends up in the same place. One supervisor works on a data folder at a time
+(:func:`exclusive`); trouble with one job (a full disk, say) is logged and never keeps the others waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
 from server.auth import digest, new_ingest_token
-from server.execution.base import Ended, Executor, Launch
-from server.lifecycle import IllegalMove
+from server.execution.base import Executor, Launch
+from server.execution.settle import Settler
+from server.hub import Item
 from server.service import Service
-from sm3.remote.frames import FrameError
-from sm3.remote.spool import Spool
-from sm3.remote.wire import JobState, JobView, WorkerReport
+from sm3.remote.wire import JobState, JobView
 
 ALIVE_FILE = "supervisor.alive"
+LOCK_FILE = "supervisor.lock"
+STOPPED = "the service was stopped"
 _ROUND_S = 0.5
 _BUSY_ROUND_S = 0.05
 _EXIT_GRACE_S = 1.0
+_EXIT_LIMIT_S = 1.6
 _LOG = structlog.get_logger()
+Changed = list[tuple[str, Item]]
+
+
+class AlreadySupervised(Exception):  # noqa: N818 - reads as what it is
+    """Another process supervises this data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(
+            f"another SM3 Scope service works on {data_dir} already. Stop it, or set SM3_DATA_DIR to another folder "
+            "(or SM3_SLOTS=0 to serve the API alone)."
+        )
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Holds the supervisor's lock on ``data_dir``. Raises `AlreadySupervised` if another process does."""
+    with (data_dir / LOCK_FILE).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadySupervised(data_dir) from error
+        yield
 
 
 @dataclass
@@ -45,6 +73,9 @@ class Supervisor:
     _asked_to_stop: dict[str, float] = field(default_factory=dict)
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._settler = Settler(self.service, self.executor)
+
     def kick(self) -> None:
         """Starts the next round now."""
         self._wake.set()
@@ -55,39 +86,57 @@ class Supervisor:
         while not self.service.stopping.is_set():
             self._wake.clear()
             try:
-                for job in await asyncio.to_thread(self.round):
-                    self.service.hub.publish(job.id, job)
-                (self.service.settings.data_dir / ALIVE_FILE).touch()
-            except Exception:  # noqa: BLE001 - a full disk or a locked store must not end supervision
+                for job_id, item in await asyncio.to_thread(self.round):
+                    self.service.hub.publish(job_id, item)
+            except Exception:  # noqa: BLE001 - a locked store must not end supervision
                 _LOG.exception("supervisor")
-            pause_s = _BUSY_ROUND_S if self._asked_to_stop else _ROUND_S
-            handle = loop.call_later(pause_s, self._wake.set)
+            handle = loop.call_later(self.pause_s, self._wake.set)
             await self._wake.wait()
             handle.cancel()
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds to the next round: few while a worker has been asked to stop."""
+        return _BUSY_ROUND_S if self._asked_to_stop else _ROUND_S
 
     async def stop(self, running: asyncio.Task[None]) -> None:
         """Ends the loop; ends the workers too where the settings say so, otherwise they live on."""
         self.kick()
         await running
         if self.service.settings.stop_workers_on_exit:
-            await asyncio.to_thread(self._stop_everything)
+            await asyncio.to_thread(self.stop_workers)
 
-    def round(self) -> list[JobView]:
-        """Does one comparison of store and executor; returns the jobs that changed."""
-        changed = []
+    def round(self) -> Changed:
+        """Does one comparison of store and executor; returns what changed, by job."""
+        changed: Changed = []
         watched = self.service.jobs.with_worker()
+        ids = {job.id for job in watched}
+        self._asked_to_stop = {id_: at for id_, at in self._asked_to_stop.items() if id_ in ids}
+        ended = 0
         for job in watched:
-            ended = self.executor.poll(job.id, job.attempt)
-            if ended is not None:
-                changed.append(self._settle(job, ended))
-            elif job.state is JobState.CANCELLING:
-                self._urge(job)
+            try:
+                settled = self._look_after(job)
+            except Exception:  # noqa: BLE001 - its trouble is its own: the next round tries again
+                _LOG.exception("job cannot be looked after", job=job.id)
+                continue
+            ended += bool(settled)
+            changed += settled
         self._reap({(job.id, job.attempt) for job in watched})
-        free = self.service.settings.slots - len(watched) + len(changed)
+        free = self.service.settings.slots - len(watched) + ended
         while free > 0 and not self.service.stopping.is_set() and (started := self._start()) is not None:
-            changed.append(started)
+            changed.append((started.id, started))
             free -= 1
+        (self.service.settings.data_dir / ALIVE_FILE).touch()
         return changed
+
+    def _look_after(self, job: JobView) -> Changed:
+        """Settles a job whose worker has ended, urges one that is cancelled; returns what changed."""
+        ended = self.executor.poll(job.id, job.attempt)
+        if ended is not None:
+            return self._settler.settle(job, ended)
+        if job.state is JobState.CANCELLING:
+            self._urge(job)
+        return []
 
     def _start(self) -> JobView | None:
         """Claims the oldest queued job and starts its worker; None if nothing is queued."""
@@ -106,88 +155,39 @@ class Supervisor:
     def _urge(self, job: JobView) -> None:
         """Asks a worker to stop; ends it by force when its time is up."""
         now = self.clock()
-        asked = self._asked_to_stop.get(job.id)
-        if asked is None:
-            self._asked_to_stop[job.id] = now
+        asked = self._asked_to_stop.setdefault(job.id, now)
+        if asked == now:
             self.executor.stop(job.id, job.attempt, force=False)
         elif now - asked > self.service.settings.cancel_grace_s:
             self.executor.stop(job.id, job.attempt, force=True)
-
-    def _settle(self, job: JobView, ended: Ended) -> JobView:
-        """Stores what an ended worker left behind, and decides what became of its job."""
-        self._asked_to_stop.pop(job.id, None)
-        self._drain(job.id)
-        job = self.service.jobs.get(job.id)
-        if job.state.is_final:
-            return job
-        outcome = self._outcome(job)
-        if job.state is JobState.CANCELLING and (outcome is None or outcome.state == "failed"):
-            state, cause = JobState.CANCELLED, "a user asked for it"
-        elif outcome is not None and outcome.state not in {None, "running"}:
-            state, cause = JobState(outcome.state), outcome.cause
-        else:
-            state, cause = JobState.CRASHED, f"{ended.how}{self._last_words(job.id)}"
-        _LOG.info("worker ended", job=job.id, state=state, how=ended.how)
-        try:
-            return self.service.jobs.move(job.id, state, cause)
-        except IllegalMove:
-            return self.service.jobs.move(job.id, JobState.CRASHED, f"{ended.how}; it had said {state}")
 
     def _reap(self, watched: set[tuple[str, int]]) -> None:
         """Collects workers that reported their end themselves and have exited since."""
         for job_id, attempt in self._seen - watched:
             if self.executor.poll(job_id, attempt) is not None:
-                self._drain(job_id)
+                self._settler.drain(job_id)
+                self.executor.forget(job_id, attempt)
                 self._seen.discard((job_id, attempt))
         self._seen |= watched
 
-    def _drain(self, job_id: str) -> None:
-        """Stores the frames that an ended worker had spooled and not delivered."""
-        spool = Spool(self.executor.spool_dir(job_id))
-        for entry in spool.pending():
-            try:
-                self.service.frames.add(job_id, entry.read())
-            except (FrameError, ValueError) as error:
-                _LOG.warning("spooled frame refused", job=job_id, frame=entry.path.name, error=str(error))
-            entry.forget()
+    def stop_workers(self) -> None:
+        """Ends every worker, politely and then by force, and notes why; gives up after 1.6 s.
 
-    def _outcome(self, job: JobView) -> WorkerReport | None:
-        """Returns how the worker itself said it ended, in case it could not tell the service."""
+        Workers are signalled before anything is stored: a store that does not answer keeps none of them alive.
+        """
+        workers = set(self._seen)
         try:
-            text = self.executor.outcome_file(job.id, job.attempt).read_text(encoding="utf-8")
-            return WorkerReport.model_validate_json(text)
-        except (OSError, ValueError):
-            return None
-
-    def _last_words(self, job_id: str) -> str:
-        """Returns the last line of the worker's log, as part of a sentence."""
-        path = self.service.settings.jobs_dir / job_id / "worker.log"
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return f"; its last line: {lines[-1][:300]}" if lines else ""
-
-    def _stop_everything(self) -> None:
-        """Ends every worker, politely and then by force, and notes why."""
-        cause = "the service was stopped"
-        for job in self.service.jobs.with_worker():
-            if job.state is not JobState.CANCELLING:
-                self.service.jobs.move(job.id, JobState.CANCELLING, cause)
-            self.executor.stop(job.id, job.attempt, force=False)
-        deadline = self.clock() + _EXIT_GRACE_S
-        while left := self.service.jobs.with_worker():
-            force = self.clock() > deadline
-            for job in left:
-                ended = self.executor.poll(job.id, job.attempt)
-                if ended is not None:
-                    self._settle_stopped(job, cause)
-                elif force:
-                    self.executor.stop(job.id, job.attempt, force=True)
+            workers |= {(job.id, job.attempt) for job in self.service.jobs.with_worker()}
+        except Exception:  # noqa: BLE001 - those that were seen are ended all the same
+            _LOG.exception("the store does not tell which workers run")
+        for job_id, attempt in workers:
+            self.executor.stop(job_id, attempt, force=False)
+        started = self.clock()
+        while workers and (waited_s := self.clock() - started) < _EXIT_LIMIT_S:
+            for job_id, attempt in sorted(workers):
+                if (ended := self.executor.poll(job_id, attempt)) is not None:
+                    workers.discard((job_id, attempt))
+                    self._settler.settle_stopped(job_id, ended, STOPPED)
+                elif waited_s > _EXIT_GRACE_S:
+                    self.executor.stop(job_id, attempt, force=True)
             time.sleep(0.02)
-
-    def _settle_stopped(self, job: JobView, cause: str) -> None:
-        self._drain(job.id)
-        job = self.service.jobs.get(job.id)
-        if not job.state.is_final:
-            self.service.jobs.move(job.id, JobState.CANCELLED, cause)

@@ -21,15 +21,22 @@ from sm3.remote.wire import FramePage, Metrics, Series, TensorList
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["recorded"])
 BLOB = "application/vnd.safetensors"
-_BLOB_RESPONSE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {BLOB: {"schema": {"type": "string", "format": "binary"}}}}
-}
+_BINARY = {"type": "string", "format": "binary"}
+_BLOB_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {BLOB: {"schema": _BINARY}}}}
 _DOWNSAMPLER = MinMaxLTTBDownsampler()  # type: ignore[no-untyped-call]
 Number = Annotated[int, Path(ge=0, lt=2**31)]
 Seq = Annotated[int, Path(ge=0, lt=2**62)]
 
 
-@router.put("/frames/{attempt}/{seq}", dependencies=WORKER, tags=["worker"], status_code=204)
+@router.put(
+    "/frames/{attempt}/{seq}",
+    dependencies=WORKER,
+    tags=["worker"],
+    status_code=201,
+    response_class=Response,
+    responses={200: {"description": "the frame was there before"}},
+    openapi_extra={"requestBody": {"required": True, "content": {BLOB: {"schema": _BINARY}}}},
+)
 async def put_frame(here: ServiceDep, job_id: JobId, attempt: Number, seq: Seq, request: Request) -> Response:
     """Stores one frame and answers when it is on disk; sending one twice changes nothing (200 instead of 201)."""
     blob = await request.body()
@@ -98,8 +105,7 @@ def metrics(
     """Returns scalar series, downsampled by MinMax-LTTB where they are longer than ``max_points``."""
     here.jobs.get(job_id)
     job_wide = here.frames.history(job_id, job_wide=True)
-    of_tensors = here.frames.history(job_id, job_wide=False)
-    available = (*job_wide.names, *of_tensors.names)
+    available = tuple(dict.fromkeys((*job_wide.names, *here.frames.newest_series(job_id))))
     wanted: Sequence[str] = job_wide.names if name is None else tuple(dict.fromkeys(name))
     unknown = [n for n in wanted if n not in available]
     if unknown:
@@ -110,7 +116,10 @@ def metrics(
             f"{', '.join(map(repr, unknown[:5]))} not recorded; GET …/metrics lists `available` ones.",
         )
     series: dict[str, Series] = {}
-    for scalars, scope in ((job_wide, True), (of_tensors, False)):
+    histories = [(job_wide, True)]
+    if not all(map(is_job_wide, wanted)):
+        histories.append((here.frames.history(job_id, job_wide=False), False))
+    for scalars, scope in histories:
         chosen = scalars.select(n for n in wanted if is_job_wide(n) == scope)
         series |= {n: _series(s, v, max_points) for n, (s, v) in chosen.by_series().items()}
     thinned = any(s.num_points > len(s.steps) for s in series.values())

@@ -6,6 +6,7 @@ from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from server.service import ServiceDep
 
@@ -34,9 +35,9 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz")
-def readyz(here: ServiceDep) -> Ready:
+async def readyz(here: ServiceDep) -> Ready:
     """Tells that the store can be read."""
-    counts = here.jobs.count_by_state()
+    counts = await run_in_threadpool(here.jobs.count_by_state)
     return Ready(
         jobs={state.value: count for state, count in counts.items()},
         viewers=here.hub.num_viewers,

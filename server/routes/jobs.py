@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from server.auth import TICKET_S
@@ -75,9 +77,9 @@ def log(here: ServiceDep, job_id: JobId) -> str:
 
 
 @router.post("/{job_id}/tickets", status_code=201, dependencies=ADMIN)
-def ticket(here: ServiceDep, job_id: JobId) -> Ticket:
+async def ticket(here: ServiceDep, job_id: JobId) -> Ticket:
     """Makes a single-use pass for the job's live WebSocket."""
-    here.jobs.get(job_id)
+    await run_in_threadpool(here.jobs.get, job_id)
     return Ticket(ticket=here.tickets.issue(job_id), expires_in_s=TICKET_S)
 
 
@@ -94,9 +96,25 @@ async def report(here: ServiceDep, job_id: JobId, word: WorkerReport) -> JobView
     return await run_in_threadpool(here.jobs.get, job_id)
 
 
-@router.put("/{job_id}/manifest", dependencies=WORKER, tags=["worker"])
-async def manifest(here: ServiceDep, job_id: JobId, body: Manifest) -> JobView:
-    """Takes a worker's tensors, measured bytes and the provenance of its data."""
-    job = await run_in_threadpool(here.jobs.set_manifest, job_id, body)
+@router.put(
+    "/{job_id}/manifest",
+    dependencies=WORKER,
+    tags=["worker"],
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": Manifest.model_json_schema()}},
+        }
+    },
+)
+async def manifest(here: ServiceDep, job_id: JobId, request: Request) -> JobView:
+    """Takes a worker's tensors, measured bytes and the provenance of its data; the job runs from then on."""
+    # Read here rather than by FastAPI, which would parse the megabytes of a stranger before asking for a token.
+    body = await request.body()
+    try:
+        found = await run_in_threadpool(Manifest.model_validate_json, body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    job = await run_in_threadpool(here.jobs.set_manifest, job_id, found)
     here.hub.publish(job_id, job)
     return job

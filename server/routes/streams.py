@@ -24,7 +24,7 @@ from server.hub import Cursor
 from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
 from server.store.frames import StoredFrame, is_job_wide
-from sm3.remote.frames import Scalars, encode_scalars
+from sm3.remote.frames import Scalars, encode_scalars, read_header
 from sm3.remote.wire import FrameEvent, Gap, JobMessage, JobState, JobView, Ping, Select, Transition
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
@@ -80,11 +80,12 @@ class _Seen:
 
 async def _events(here: Service, job_id: str, seen: _Seen, *, follow: bool) -> AsyncIterator[ServerSentEvent]:
     with here.hub.watch(job_id) as cursor:
-        while True:
+        while not here.stopping.is_set():
+            # Looked at first: what is stored until it has ended is part of the story.
+            job = await run_in_threadpool(here.jobs.get, job_id)
             async for event in _stored(here, job_id, seen):
                 yield event
-            job = await run_in_threadpool(here.jobs.get, job_id)
-            if job.state.is_final and seen.transition >= 0:
+            if job.state.is_final:
                 yield seen.event("end", json.dumps({"state": job.state}))
                 return
             if not follow:
@@ -157,9 +158,11 @@ async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Curs
     state = await _send_job(socket, here, job_id)
     history = await run_in_threadpool(here.frames.history, job_id, job_wide=True)
     await socket.send_bytes(encode_scalars(history))
+    sent = (-1, -1)
     if (blob := await run_in_threadpool(here.frames.newest, job_id)) is not None:
+        header = read_header(blob)
+        sent = (header.attempt, header.seq)
         await socket.send_bytes(blob)
-    sent: tuple[int, int] | None = None
     while not here.stopping.is_set():
         if not await cursor.wait(here.settings.heartbeat_s):
             await socket.send_text(Ping(server_time=datetime.now(UTC)).model_dump_json())
@@ -173,7 +176,9 @@ async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Curs
         for item in items:
             if isinstance(item, StoredFrame):
                 key = (item.header.attempt, item.header.seq)
-                if sent is not None and sent[0] == key[0] and key[1] > sent[1] + 1:
+                if key <= sent:
+                    continue
+                if sent[0] == key[0] and key[1] > sent[1] + 1:
                     gap = Gap(attempt=key[0], first=sent[1] + 1, last=key[1] - 1)
                     await socket.send_text(gap.model_dump_json())
                 await socket.send_bytes(item.blob)
@@ -193,9 +198,11 @@ async def _send_job(socket: WebSocket, here: Service, job_id: str) -> JobState:
 async def _answer_selections(socket: WebSocket, here: Service, job_id: str) -> None:
     """Sends the history of each tensor that the viewer selects; ends when the viewer leaves."""
     while True:
-        text = await socket.receive_text()
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
         try:
-            chosen = Select.model_validate_json(text)
+            chosen = Select.model_validate_json(message.get("text") or b"")
         except ValidationError:
             await socket.close(POLICY_VIOLATION, 'expected {"type":"select","tensor":NAME}')
             return
@@ -209,7 +216,10 @@ def _origin_allowed(socket: WebSocket, here: Service) -> bool:
     origin = socket.headers.get("origin")
     if origin is None or origin in here.settings.cors_origins:
         return True
-    host = urlsplit(origin).hostname or ""
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
     if here.settings.cors_origins:
         return False
     return host in {"localhost", "127.0.0.1", "::1"} or host == (socket.url.hostname or "")

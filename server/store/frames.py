@@ -136,6 +136,18 @@ class FrameStore:
         with self.database.read() as session:
             return session.scalar(query)
 
+    def newest_series(self, job_id: str) -> tuple[str, ...]:
+        """Returns the names of the series that the newest frame has points of."""
+        query = (
+            select(FrameRow.scalars)
+            .where(FrameRow.job_id == job_id)
+            .order_by(FrameRow.attempt.desc(), FrameRow.seq.desc())
+            .limit(1)
+        )
+        with self.database.read() as session:
+            blob = session.scalar(query)
+        return read_scalars(blob).names if blob is not None else ()
+
     def points(
         self, job_id: str, *, after: tuple[int, int], limit: int
     ) -> list[tuple[int, int, int, Scalars]]:

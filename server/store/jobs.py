@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 
 from server.lifecycle import HAVE_WORKER, check
 from server.store.database import Database
-from server.store.tables import JobRow, TransitionRow
+from server.store.tables import JobRow, ManifestRow, TransitionRow
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobPage, JobState, JobView, Manifest, Memory, Progress, Transition
 
@@ -25,14 +25,6 @@ class UnknownJob(LookupError):  # noqa: N818 - reads as what it is
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id!r}")
         self.job_id = job_id
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that was queued and is now ours to start."""
-
-    job: JobView
-    ingest_digest: str
 
 
 @dataclass(frozen=True)
@@ -173,19 +165,23 @@ class JobStore:
             return _view(row)
 
     def set_manifest(self, job_id: str, manifest: Manifest) -> JobView:
-        """Stores the worker's tensors, bytes and provenance."""
+        """Stores the worker's tensors, bytes and provenance; a job that was starting runs from then on."""
         with self.database.write() as session:
             row = _row(session, job_id)
             check_attempt(row, manifest.attempt)
-            row.manifest = manifest.model_dump_json()
+            row.summary = manifest.model_dump_json(include={"memory", "provenance", "device"})
             row.phase = ""
+            session.merge(ManifestRow(job_id=job_id, body=manifest.model_dump_json()))
+            if row.state == JobState.STARTING:
+                _move(session, row, JobState.RUNNING, "the first step is done", self.now())
             return _view(row)
 
     def manifest(self, job_id: str) -> Manifest | None:
         """Returns the worker's manifest, None before its first step. Raises `UnknownJob`."""
         with self.database.read() as session:
-            text = _row(session, job_id).manifest
-        return Manifest.model_validate_json(text) if text else None
+            _row(session, job_id)
+            found = session.get(ManifestRow, job_id)
+        return Manifest.model_validate_json(found.body) if found else None
 
     def ingest_digest(self, job_id: str) -> str:
         """Returns the SHA-256 of the current worker's token, '' where there is none. Raises `UnknownJob`."""
@@ -225,7 +221,7 @@ def _move(session: Session, row: JobRow, state: JobState, cause: str, now: float
     check(JobState(row.state), state)
     row.state, row.cause = state, cause
     if state.is_final:
-        row.finished_s, row.phase = now, ""
+        row.finished_s, row.phase, row.ingest_digest = now, "", ""
     _log(session, row, now)
 
 
@@ -252,7 +248,7 @@ def _view(row: JobRow) -> JobView:
     latest = json.loads(row.latest)
     step_s = latest.get("step_s")
     left = 0 if JobState(row.state).is_final else spec.steps - row.step
-    manifest = json.loads(row.manifest) if row.manifest else {}
+    summary = json.loads(row.summary) if row.summary else {}
     return JobView(
         id=row.id,
         state=JobState(row.state),
@@ -275,7 +271,7 @@ def _view(row: JobRow) -> JobView:
             frames=row.frames,
             frames_dropped=int(latest.get("frames_dropped") or 0),
         ),
-        memory=Memory.model_validate(manifest["memory"]) if manifest else None,
-        provenance=manifest.get("provenance", {}),
-        device=manifest.get("device", ""),
+        memory=Memory.model_validate(summary["memory"]) if summary else None,
+        provenance=summary.get("provenance", {}),
+        device=summary.get("device", ""),
     )

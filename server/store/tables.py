@@ -29,11 +29,20 @@ class JobRow(Base):
     started_s: Mapped[float | None] = mapped_column(Double)
     finished_s: Mapped[float | None] = mapped_column(Double)
     ingest_digest: Mapped[str] = mapped_column(String(64))
-    manifest: Mapped[str | None] = mapped_column(Text)
+    summary: Mapped[str | None] = mapped_column(Text)
     step: Mapped[int] = mapped_column(BigInteger)
     frames: Mapped[int] = mapped_column(BigInteger)
     last_frame_s: Mapped[float | None] = mapped_column(Double)
     latest: Mapped[str] = mapped_column(Text)
+
+
+class ManifestRow(Base):
+    """What a worker said of its tensors; large, so apart from the job that lists read."""
+
+    __tablename__ = "manifests"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    body: Mapped[str] = mapped_column(Text)
 
 
 class TransitionRow(Base):

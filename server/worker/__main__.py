@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sm3.remote.client import Client, RemoteError
@@ -28,6 +29,7 @@ _HURRIED_DELIVERY_S = 0.5
 def main() -> int:
     """Runs the attempt; returns 0 if it succeeded or was asked to stop, 1 if it failed."""
     arguments = _arguments()
+    os.pwrite(arguments.lock, str(os.getpid()).encode(), 0)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = ClientSettings()
@@ -54,7 +56,7 @@ def _attempt(
     """Does the work; returns the final word on it."""
 
     def phase(text: str) -> None:
-        print(text, flush=True)  # noqa: T201 - the worker's output is the job's log
+        _say(text)
         report(WorkerReport(attempt=arguments.attempt, phase=text))
 
     try:
@@ -71,13 +73,12 @@ def _attempt(
         task = build(spec.recipe, seed=spec.seed, device=device, cache_dir=arguments.cache, report=phase)
         phase("the first step")
         run = Run(spec, task, device, tracker, arguments.attempt, stop)
-        running = WorkerReport(attempt=arguments.attempt, state="running", cause="the first step is done")
         try:
-            run.train(on_first_step=lambda: report(running))
+            run.train()
         except Stopped as stopped:
             return WorkerReport(attempt=arguments.attempt, state="cancelled", cause=str(stopped))
     except Exception as error:  # noqa: BLE001 - whatever it was, it is the job's outcome
-        traceback.print_exc()
+        _say(traceback.format_exc())
         cause = f"{type(error).__name__}: {error}"[:20_000]
         return WorkerReport(attempt=arguments.attempt, state="failed", cause=cause)
     return WorkerReport(attempt=arguments.attempt, state="succeeded", cause=f"all {spec.steps:,} steps done")
@@ -90,7 +91,7 @@ def _reporter(client: Client, job_id: str) -> Callable[[WorkerReport], None]:
         try:
             client.report(job_id, word)
         except RemoteError as error:
-            print(f"could not tell the service ({word.state or word.phase}): {error}", flush=True)  # noqa: T201
+            _say(f"could not tell the service ({word.state or word.phase}): {error}")
 
     return report
 
@@ -102,7 +103,13 @@ def _leave(word: WorkerReport, path: Path) -> None:
         temporary.write_text(word.model_dump_json(), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        print(f"the outcome could not be written: {error}", flush=True)  # noqa: T201
+        _say(f"the outcome could not be written: {error}")
+
+
+def _say(text: str) -> None:
+    """Writes to the job's log; a log that cannot be written is no reason to fail."""
+    with suppress(OSError):
+        print(text, flush=True)  # noqa: T201 - the worker's output is the job's log
 
 
 def _arguments() -> argparse.Namespace:
@@ -112,6 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="the job's folder")
     parser.add_argument("--cache", type=Path, required=True, help="where texts and tokenizers are cached")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--lock", type=int, required=True, help="the open, locked file that tells we live")
     return parser.parse_args()
 
 

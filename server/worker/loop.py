@@ -61,16 +61,15 @@ class Run:
     stop: threading.Event
     clock: Callable[[], float] = time.perf_counter
     _losses: list[torch.Tensor] = field(default_factory=list)
-    _train_s: float = 0.0
+    _since_s: float = 0.0
+    _elsewhere_s: float = 0.0
 
-    def train(self, on_first_step: Callable[[], None] = lambda: None) -> torch.optim.Optimizer:
+    def train(self) -> torch.optim.Optimizer:
         """Trains to the last step; returns the optimizer in its final state.
 
-        Args:
-            on_first_step: called once, when the first step is done.
-
         Raises:
-            Stopped: `stop` was set; what was recorded until then has been spooled.
+            Stopped: `stop` was set, or the service wants nothing more of this attempt; what was recorded
+                until then has been spooled.
             Diverged: the loss became NaN or infinite; the frame that shows it has been spooled.
         """
         model = self.task.model
@@ -78,8 +77,8 @@ class Run:
         schedule = build_schedule(self.spec.schedule, optimizer, steps=self.spec.steps)
         recorder = Recorder(optimizer, [PROBES[name]() for name in self.spec.record.probes])
         model.train()
+        self._since_s = self.clock()
         for step in range(1, self.spec.steps + 1):
-            started = self.clock()
             lrs = [float(group["lr"]) for group in optimizer.param_groups]
             with self._precision():
                 loss = self.task.loss(model, self.task.train_batch(step - 1))
@@ -87,11 +86,9 @@ class Run:
             self._losses.append(loss.detach())
             optimizer.step()
             schedule.step()
-            self._train_s += self.clock() - started
             if step == 1:
                 self._tell(optimizer)
-                on_first_step()
-            asked_to_stop = self.stop.is_set()
+            asked_to_stop = self.stop.is_set() or self.tracker.fenced is not None
             if not asked_to_stop and self._is_due(step, self.spec.validation.every):
                 self._validate(step)
             if asked_to_stop or step == 1 or self._is_due(step, self.spec.record.every):
@@ -118,7 +115,9 @@ class Run:
 
     @torch.no_grad()
     def _validate(self, step: int) -> None:
-        """Records the mean loss over the held-out batches."""
+        """Records the mean loss over the held-out batches; its time is not the training's."""
+        self._wait_for_device()
+        started = self.clock()
         model = self.task.model
         model.eval()
         losses = []
@@ -130,15 +129,21 @@ class Run:
                 losses.append(self.task.loss(model, batch))
         model.train()
         self.tracker.scalar("val_loss", step, float(torch.stack(losses).mean()))
+        self._elsewhere_s += self.clock() - started
+
+    def _wait_for_device(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _record(self, step: int, recorder: Recorder, lrs: list[float]) -> None:
         """Spools a frame: the loss of every step since the last one, and what the probes read now."""
-        arrays, scalars = recorder.read(lrs)
         losses = torch.stack(self._losses).float().cpu().tolist()
+        self._wait_for_device()
+        step_s = (self.clock() - self._since_s - self._elsewhere_s) / len(losses)
+        arrays, scalars = recorder.read(lrs)
         first = step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             self.tracker.scalar("loss", number, loss)
-        step_s = self._train_s / len(losses)
         scalars |= {
             "lr": lrs[0],
             "step_s": step_s,
@@ -148,7 +153,7 @@ class Run:
             self.tracker.scalar(series, step, value)
         self.tracker.frame(step, arrays)
         self._losses.clear()
-        self._train_s = 0.0
+        self._since_s, self._elsewhere_s = self.clock(), 0.0
         bad = next((n for n, loss in enumerate(losses, start=first) if not math.isfinite(loss)), None)
         if bad is not None:
             raise Diverged(

@@ -24,7 +24,9 @@ def build_manifest(
     for group in optimizer.param_groups:
         for name, param in zip(group["param_names"], group["params"], strict=True):
             parameter_bytes += param.nbytes
-            state_bytes += sum(v.nbytes for v in optimizer.state[param].values() if isinstance(v, torch.Tensor))
+            state_bytes += sum(
+                v.nbytes for v in optimizer.state[param].values() if isinstance(v, torch.Tensor)
+            )
             tensors.append(_tensor_info(by_name[name], param, optimizer.state[param], kernels.get(name, "")))
     accumulator_bytes = sum(t.accumulator_bytes for t in tensors)
     momentum_bytes = sum(t.momentum_bytes for t in tensors)

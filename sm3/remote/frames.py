@@ -26,9 +26,10 @@ from safetensors.numpy import load, save
 
 SCHEMA = "1"
 MAX_FRAME_BYTES = 32 * 2**20
+MAX_TIME_S = 253_370_764_800.0  # the year 9999
 MAX_HEADER_BYTES = 4 * 2**20
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "I64": 8, "I32": 4, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
-_COLUMNS = {"scalars/step": "I64", "scalars/series": "U16", "scalars/value": "F64"}
+_COLUMNS = {"scalars/step": "I64", "scalars/series": "U32", "scalars/value": "F64"}
 
 
 class FrameError(ValueError):
@@ -50,13 +51,13 @@ class Scalars:
     Attributes:
         names: the series' names; ``series`` holds indices into it.
         step: int64 [p].
-        series: uint16 [p].
+        series: uint32 [p].
         value: float64 [p]; NaN and infinities are values like any other.
     """
 
     names: tuple[str, ...] = ()
     step: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    series: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
+    series: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     value: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
 
     @classmethod
@@ -70,7 +71,7 @@ class Scalars:
         return cls(
             tuple(index),
             np.array(step, np.int64),
-            np.array(series, np.uint16),
+            np.array(series, np.uint32),
             np.array(value, np.float64),
         )
 
@@ -80,7 +81,7 @@ class Scalars:
         index: dict[str, int] = {}
         steps, series, values = [], [], []
         for part in parts:
-            renumber = np.array([index.setdefault(name, len(index)) for name in part.names], np.uint16)
+            renumber = np.array([index.setdefault(name, len(index)) for name in part.names], np.uint32)
             steps.append(part.step)
             series.append(renumber[part.series] if len(part.names) else part.series)
             values.append(part.value)
@@ -97,7 +98,7 @@ class Scalars:
             renumber[self.names.index(name)] = new
         series = renumber[self.series]
         mask = series >= 0
-        return Scalars(kept, self.step[mask], series[mask].astype(np.uint16), self.value[mask])
+        return Scalars(kept, self.step[mask], series[mask].astype(np.uint32), self.value[mask])
 
     def by_series(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
         """Returns ``{name: (steps, values)}``."""
@@ -120,7 +121,6 @@ class Header:
     seq: int
     step: int
     time_s: float
-    num_arrays: int
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,8 @@ def read_header(blob: bytes) -> Header:
     metadata = header["__metadata__"]
     if metadata.get("schema") != SCHEMA:
         raise FrameError(f"schema {metadata.get('schema')!r} is not known; this service reads {SCHEMA!r}")
-    arrays = [name for name in header if name != "__metadata__"]
-    for name in arrays:
-        if name not in _COLUMNS and name.count("/") < 2:
+    for name in header:
+        if name != "__metadata__" and name not in _COLUMNS and name.count("/") < 2:
             raise FrameError(f"array {name[:200]!r}: a name has the form statistic/part/tensor")
     try:
         numbers = {key: int(metadata[key]) for key in ("attempt", "seq", "step")}
@@ -235,12 +234,12 @@ def read_header(blob: bytes) -> Header:
         job = metadata["job"]
     except (KeyError, ValueError) as error:
         raise FrameError(f"metadata must hold job, attempt, seq, step and time_s: {error}") from error
-    if min(numbers.values()) < 0 or max(numbers.values()) >= 2**63 or not math.isfinite(time_s):
-        raise FrameError("attempt, seq and step must lie in 0..2^63-1 and time_s must be finite")
-    return Header(job=job, time_s=time_s, num_arrays=len(arrays) - len(_COLUMNS), **numbers)
+    if min(numbers.values()) < 0 or max(numbers.values()) >= 2**63 or not 0 <= time_s < MAX_TIME_S:
+        raise FrameError("attempt, seq and step must lie in 0..2^63-1 and time_s between 1970 and 9999")
+    return Header(job=job, time_s=time_s, **numbers)
 
 
-_NUMPY: dict[str, np.dtype[Any]] = {"I64": np.dtype("<i8"), "U16": np.dtype("<u2"), "F64": np.dtype("<f8")}
+_NUMPY: dict[str, np.dtype[Any]] = {"I64": np.dtype("<i8"), "U32": np.dtype("<u4"), "F64": np.dtype("<f8")}
 
 
 def _save(arrays: dict[str, npt.NDArray[Any]], scalars: Scalars, metadata: dict[str, str]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from sm3.remote.cover_specs import CoverRule, CoverSpec, SlicesSpec
+from sm3.remote.cover_specs import MAX_DEPTH, CoverRule, CoverSpec, ReshapedSpec, SlicesSpec, UnionSpec
 from sm3.remote.recipe_specs import RecipeSpec
 
 
@@ -37,6 +37,23 @@ class Sm3Spec(Spec):
     weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled")
     cover: CoverSpec = Field(default_factory=SlicesSpec)
     rules: tuple[CoverRule, ...] = Field((), max_length=64)
+
+    @model_validator(mode="after")
+    def _covers_are_shallow(self) -> Self:
+        for cover in (self.cover, *(rule.cover for rule in self.rules)):
+            if (depth := _depth(cover)) > MAX_DEPTH:
+                raise ValueError(f"covers are nested {depth} deep; at most {MAX_DEPTH} are allowed")
+        return self
+
+
+def _depth(cover: CoverSpec) -> int:
+    """Returns how many covers are nested in each other, counting ``cover`` itself."""
+    inner: tuple[CoverSpec, ...] = ()
+    if isinstance(cover, ReshapedSpec):
+        inner = (cover.inner,)
+    elif isinstance(cover, UnionSpec):
+        inner = cover.members
+    return 1 + max(map(_depth, inner), default=0)
 
 
 class AdamWSpec(Spec):

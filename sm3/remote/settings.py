@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 TOKEN_FILE = "token"  # noqa: S105 - a file name
@@ -25,6 +25,11 @@ class ClientSettings(BaseSettings):
     token: str = Field("", description="bearer token; empty: read from the token file of the data folder")
     data_dir: Path = Field(default_factory=default_data_dir, description="the service's data folder")
     public_url: str = Field("", description="the service's address as a browser sees it; empty: page's host")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
 
     def bearer(self) -> str:
         """Returns the token given, or the one in the data folder, or '' where neither is there."""

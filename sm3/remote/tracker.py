@@ -25,7 +25,8 @@ from sm3.remote.wire import Manifest
 
 _LOG = logging.getLogger(__name__)
 _MAX_WAITING_POINTS = 1_000_000
-_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 507})
+_PAUSE_S = 1.0
+_STALE, _UNFIT = 409, frozenset({413, 422})
 
 
 class Tracker:
@@ -101,7 +102,7 @@ class Tracker:
 
     @property
     def fenced(self) -> str | None:
-        """Why the service wants nothing more of this attempt; None while it does."""
+        """Why the service wants nothing more of this attempt (it is out of date); None while it does."""
         return self._given_up
 
     def _deliver_all(self) -> None:
@@ -120,13 +121,23 @@ class Tracker:
             except ServiceError as error:
                 self._given_up = str(error)
                 _LOG.warning("the service refuses what this worker records: %s", error)
+            except Exception:  # noqa: BLE001 - a spool that cannot be read now may be readable later
+                _LOG.exception("delivery")
+                time.sleep(_PAUSE_S)
 
     def _deliver(self, entry: Entry) -> None:
-        self._client.put_frame(self._job_id, entry.attempt, entry.seq, entry.read())
+        """Sends one frame; one that the service can never take is dropped and counted."""
+        try:
+            self._client.put_frame(self._job_id, entry.attempt, entry.seq, entry.read())
+        except ServiceError as error:
+            if error.problem.status not in _UNFIT:
+                raise
+            self.frames_dropped += 1
+            _LOG.warning("frame %d refused: %s", entry.seq, error)
         entry.forget()
 
     def _patiently(self, call: Callable[..., None], *arguments: object) -> None:
-        """Calls until the service takes it; only a refusal that repeating cannot mend is raised."""
+        """Calls until the service takes it; only the word that this attempt is out of date is raised."""
         for attempt in stamina.retry_context(
             on=_may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
         ):
@@ -137,5 +148,5 @@ class Tracker:
 def _may_pass(error: Exception) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, ServiceError):
-        return error.problem.status in _RETRYABLE
+        return error.problem.status != _STALE
     return isinstance(error, Unreachable)

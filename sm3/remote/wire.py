@@ -115,7 +115,7 @@ class WorkerReport(Spec):
     """A worker's word on its own state or on what it does while starting."""
 
     attempt: int = Field(ge=0)
-    state: Literal["running", "succeeded", "failed", "cancelled"] | None = None
+    state: Literal["succeeded", "failed", "cancelled"] | None = None
     phase: str | None = Field(None, max_length=500)
     cause: str = Field("", max_length=20_000)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,20 @@ def test_a_full_spool_drops_arrays_counts_them_and_keeps_the_scalars(tmp_path: P
     assert last.scalars.latest() == {"loss": 2.5, "frames_dropped": 1.0}
 
 
-def test_a_refusal_that_repeating_cannot_mend_ends_delivery(tmp_path: Path) -> None:
+def test_a_frame_that_the_service_can_never_take_is_dropped_and_counted(tmp_path: Path) -> None:
+    client = FakeClient()
+    client.refuse_with = 422
+    track = tracker(client, tmp_path)
+    track.frame(1, ARRAYS)
+    while not track.frames_dropped:
+        time.sleep(0.01)
+    client.refuse_with = None
+    track.frame(2, ARRAYS)
+    assert track.close(10)
+    assert [decode(blob).scalars.latest()["frames_dropped"] for blob in client.frames] == [1.0]
+
+
+def test_an_attempt_that_is_out_of_date_ends_delivery(tmp_path: Path) -> None:
     client = FakeClient()
     client.refuse_with = 409
     track = tracker(client, tmp_path)
@@ -92,9 +106,10 @@ def test_a_refusal_that_repeating_cannot_mend_ends_delivery(tmp_path: Path) -> N
     assert track.fenced == "refused"
 
 
-def test_a_refusal_that_may_pass_is_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [401, 404, 500, 507])
+def test_a_refusal_that_may_pass_is_repeated(tmp_path: Path, status: int) -> None:
     client = FakeClient()
-    client.refuse_with = 507
+    client.refuse_with = status
     track = tracker(client, tmp_path)
     track.frame(1, ARRAYS)
     assert not track.close(0.3)

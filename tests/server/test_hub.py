@@ -10,7 +10,7 @@ from sm3.remote.frames import Header, Scalars
 
 
 def frame(seq: int) -> StoredFrame:
-    return StoredFrame(Header("j", 0, seq, seq, 0.0, 0), Scalars(), b"", is_new=True)
+    return StoredFrame(Header("j", 0, seq, seq, 0.0), Scalars(), b"", is_new=True)
 
 
 def seqs(items: list) -> list[int]:

@@ -26,13 +26,14 @@ def upgrade() -> None:
         sa.Column("started_s", sa.Double),
         sa.Column("finished_s", sa.Double),
         sa.Column("ingest_digest", sa.String(64), nullable=False),
-        sa.Column("manifest", sa.Text),
+        sa.Column("summary", sa.Text),
         sa.Column("step", sa.BigInteger, nullable=False),
         sa.Column("frames", sa.BigInteger, nullable=False),
         sa.Column("last_frame_s", sa.Double),
         sa.Column("latest", sa.Text, nullable=False),
     )
     op.create_index("jobs_by_state", "jobs", ["state", "id"])
+    op.create_table("manifests", _job_id(), sa.Column("body", sa.Text, nullable=False))
     op.create_table(
         "transitions",
         _job_id(),
@@ -65,5 +66,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("scalar_chunks", "frames", "transitions", "jobs"):
+    for table in ("scalar_chunks", "frames", "transitions", "manifests", "jobs"):
         op.drop_table(table)

@@ -1,0 +1,41 @@
+"""From the environment to an open service, or one sentence on why not."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.problems import faults
+from server.service import Service
+from server.settings import Settings
+from sm3.remote.wire import FieldFault
+
+
+class CannotStart(Exception):  # noqa: N818 - reads as what it is
+    """Something that a person has to change first; the message is one sentence."""
+
+
+def read_settings() -> Settings:
+    """Returns the settings in the environment. Raises `CannotStart`, naming each that is not allowed."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise CannotStart("; ".join(map(_setting, faults(error.errors())))) from error
+
+
+def open_service(settings: Settings) -> Service:
+    """Returns a service with its store open. Raises `CannotStart` if the store cannot be opened."""
+    try:
+        return Service.open(settings)
+    except (OSError, SQLAlchemyError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise CannotStart(
+            f"the store in {settings.data_dir} cannot be opened: {reason}. Make room or rights, or set SM3_DATA_DIR "
+            "(or SM3_DATABASE_URL) to another place."
+        ) from error
+
+
+def _setting(fault: FieldFault) -> str:
+    if fault.field == "body":  # about several settings together: the text says which
+        return fault.allowed
+    return f"SM3_{fault.field.upper()}: given {fault.given!r}; allowed: {fault.allowed}"
