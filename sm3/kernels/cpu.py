@@ -137,6 +137,17 @@ def _seen(cover: Cover, shape: Shape) -> tuple[Cover, Shape]:
     return cover, shape
 
 
+def _merged(sizes: Shape, edges: list[int]) -> tuple[Shape, list[int]]:
+    """Fewer dims for the same tiles: a last dim that one tile spans is taken into the dim before it."""
+    merged_sizes, merged_edges = list(sizes), list(edges)
+    while len(merged_sizes) > 1 and merged_edges[-1] >= merged_sizes[-1]:
+        size = merged_sizes.pop()
+        merged_edges.pop()
+        merged_sizes[-1] *= size
+        merged_edges[-1] *= size
+    return tuple(merged_sizes), merged_edges
+
+
 def _task(work: Work) -> array[int]:
     """The words that describe a tensor; the address of its gradient is filled in at each step."""
     cover, shape = _seen(work.cover, tuple(work.param.shape))
@@ -152,6 +163,7 @@ def _task(work: Work) -> array[int]:
     elif isinstance(cover, Blocks) and shape:
         kind = _BLOCKS
         row_edge, *of = cover.edges_of(shape)
+        trailing, of = _merged(trailing, of)
     else:
         kind = _WHOLE if isinstance(cover, Whole) else _SINGLETONS
         rows, cols = rows_and_columns(tuple(work.param.shape))

@@ -64,7 +64,7 @@ def run(batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) ->
     if small:
         _step_small_singletons(small, options)
     for stack in stacks.values():
-        most = max(1, _block_entries(stack[0][0].param) // stack[0][0].param.numel())
+        most = max(1, _block_entries(stack[0][0].param) // 4 // stack[0][0].param.numel())
         for start in range(0, len(stack), most):
             _step_stack(stack[start : start + most], options)
 

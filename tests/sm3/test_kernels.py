@@ -367,3 +367,16 @@ def test_eager_stacks_small_tensors_without_mixing_them_up(momentum, beta2):
         reference.step()
     for p, q in zip(params, twins, strict=True):
         assert_same_state(p, optimizer, q, reference)
+
+
+@pytest.mark.parametrize("tile", [3, [4, 2, 3, 3], [4, 4, 2, 3], [1, 1, 1, 1], [9, 9, 9, 1]], ids=str)
+def test_tiles_that_span_trailing_dims_are_merged_without_changing_the_result(tile):
+    cover = {"kind": "blocks", "tile": tile}
+    p, optimizer = served("cpu", (8, 4, 3, 3), cover)
+    q, reference = reference_of(p, cover)
+    for _ in range(3):
+        p.grad = torch.randn(8, 4, 3, 3)
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+    assert_same_state(p, optimizer, q, reference)
