@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network lint format bench clean
+.PHONY: help run test test-slow test-network lint format screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ lint: $(VENV)/.installed-test  ## linters, types and layers alone
 
 format: $(VENV)/.installed-test  ## lay the code out
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format
+
+screenshots: $(VENV)/.installed-test  ## take the pictures of the dashboard anew (3 minutes)
+	@$(BIN)/python -m tests.dashboard.screenshots
 
 clean:  ## remove the virtual environment and caches, not the stored jobs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
