@@ -1,6 +1,6 @@
 """The ways to carry out a step, and the dispatcher that picks one for each tensor.
 
-To add a kernel: one module beside this one with `name`, `refuses` and `run` (see `base.Kernel`), one line in
+To add a kernel: one module beside this one with `name`, `merit`, `refuses` and `run` (see `base.Kernel`), one line in
 `PREFERENCE`, fastest first.
 """
 
@@ -43,11 +43,11 @@ def choose(param: Tensor, cover: Cover, options: StepOptions, *, asked: str = "a
             raise ValueError(
                 f"kernel {asked!r} cannot serve a tensor of shape {tuple(param.shape)}: {refusal}"
             )
-        return KERNELS[asked], "asked for"
+        return KERNELS[asked], "asked for by name"
     refusals: list[str] = []
     for kernel in PREFERENCE:
         refusal = kernel.refuses(param, cover, options)
         if refusal is None:
-            return kernel, "; ".join(refusals) or "the first of those preferred"
+            return kernel, "; ".join([kernel.merit, *refusals])
         refusals.append(f"{kernel.name}: {refusal}")
     raise AssertionError("the reference kernel refuses nothing")

@@ -66,6 +66,8 @@ class Kernel(Protocol):
     """A way to carry out the step."""
 
     name: str
+    merit: str
+    """What speaks for it, in a few words."""
 
     def refuses(self, param: Tensor, cover: Cover, options: StepOptions) -> str | None:
         """Why this kernel cannot serve such a tensor, or None where it can.

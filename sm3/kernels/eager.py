@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sm3.kernels.base import StepOptions, Work
 
 name = "eager"
+merit = "blocks of rows by torch operations"
 
 BLOCK_ENTRIES = 262_144
 """Entries a thread takes at once: 1 MiB of `nu`. Smaller blocks stay in the second-level cache but cost more calls."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sm3.kernels.base import StepOptions, Work
 
 name = "reference"
+merit = "serves everything"
 
 
 def refuses(param: Tensor, cover: Cover, options: StepOptions) -> str | None:

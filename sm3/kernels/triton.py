@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sm3.kernels.base import StepOptions, Work
 
 name = "triton"
+merit = "one pass on the GPU"
 
 _TILE_ROWS, _TILE_COLS = 64, 128
 
