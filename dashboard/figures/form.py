@@ -30,6 +30,9 @@ MAIN = (
 )
 """The fields that are always in sight, in this order."""
 
+NONE = "none"
+"""The choice of an optional variant that leaves it out."""
+
 _LARGEST_INT = 2**53 - 1  # JavaScript counts no further
 
 
@@ -81,7 +84,8 @@ def spec_of(values: Mapping[str, Json]) -> JobSpec:
     Raises:
         ValidationError: a value is out of bounds; :func:`faults` puts it in words.
     """
-    return JobSpec.model_validate(nest({path: value for path, value in values.items() if value is not None}))
+    given = {path: value for path, value in values.items() if value is not None and value != NONE}
+    return JobSpec.model_validate(nest(given))
 
 
 def faults(error: ValidationError) -> tuple[str, ...]:
@@ -123,9 +127,16 @@ def _variants(node: Mapping[str, Any], path: str, chosen: Mapping[str, str]) -> 
         if not (set(_resolve({"$ref": ref}).get("required", ())) - {key})
     }
     where = f"{path}.{key}"
-    default = _defaults().get(where, next(iter(variants)))
-    yield Field(where, Kind.CHOICE, default, options=tuple(variants), is_variant=True)
-    variant = variants.get(chosen.get(where, default), variants[default])
+    none = (NONE,) if node.get("optional") else ()
+    default = _defaults().get(where, next(iter((*none, *variants))))
+    description = node.get("description", "")
+    yield Field(
+        where, Kind.CHOICE, default, options=(*none, *variants), is_variant=True, description=description
+    )
+    choice = chosen.get(where, default)
+    if choice == NONE:
+        return
+    variant = variants.get(choice) or variants[default]
     for name, inner in variant["properties"].items():
         if name != key:
             yield from _walk(inner, f"{path}.{name}", chosen)
@@ -139,7 +150,7 @@ def _resolve(node: Mapping[str, Any]) -> dict[str, Any]:
     if "anyOf" in node:
         given = [option for option in node["anyOf"] if option.get("type") != "null"]
         if len(given) == 1 and len(node["anyOf"]) == 2:
-            return _resolve(given[0]) | more
+            return _resolve(given[0]) | more | {"optional": True}
     return dict(node)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from server.worker.averaging import Average
 from server.worker.manifest import build_manifest
 from server.worker.optimizers import build_optimizer, build_schedule
 from server.worker.recipes.base import Task
@@ -75,6 +76,9 @@ class Run:
         model = self.task.model
         optimizer = build_optimizer(self.spec.optimizer, model)
         schedule = build_schedule(self.spec.schedule, optimizer, steps=self.spec.steps)
+        average = None
+        if self.spec.averaging is not None:
+            average = Average(self.spec.averaging, model, steps=self.spec.steps)
         recorder = Recorder(optimizer, [PROBES[name]() for name in self.spec.record.probes])
         model.train()
         self._since_s = self.clock()
@@ -86,11 +90,13 @@ class Run:
             self._losses.append(loss.detach())
             optimizer.step()
             schedule.step()
+            if average is not None:
+                average.update(step)
             if step == 1:
-                self._tell(optimizer)
+                self._tell(optimizer, average)
             asked_to_stop = self.stop.is_set() or self.tracker.fenced is not None
             if not asked_to_stop and self._is_due(step, self.spec.validation.every):
-                self._validate(step)
+                self._validate(step, average)
             if asked_to_stop or step == 1 or self._is_due(step, self.spec.record.every):
                 self._record(step, recorder, lrs)
             if asked_to_stop and step < self.spec.steps:
@@ -106,30 +112,45 @@ class Run:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _tell(self, optimizer: torch.optim.Optimizer) -> None:
+    def _tell(self, optimizer: torch.optim.Optimizer, average: Average | None) -> None:
         self.tracker.manifest(
             build_manifest(
-                optimizer, attempt=self.attempt, device=self.device, provenance=self.task.provenance
+                optimizer,
+                attempt=self.attempt,
+                device=self.device,
+                provenance=self.task.provenance,
+                averaging_bytes=average.num_bytes if average is not None else 0,
             )
         )
 
-    @torch.no_grad()
-    def _validate(self, step: int) -> None:
-        """Records the mean loss over the held-out batches; its time is not the training's."""
+    def _validate(self, step: int, average: Average | None) -> None:
+        """Records the loss on the held-out batches, of the last iterate and of the average beside it.
+
+        The time it takes is not the training's.
+        """
         self._wait_for_device()
         started = self.clock()
-        model = self.task.model
+        models = {
+            "val_loss": self.task.model,
+            "val_loss_averaged": average.model if average is not None else None,
+        }
+        for series, model in models.items():
+            if model is not None and (loss := self._held_out_loss(model)) is not None:
+                self.tracker.scalar(series, step, loss)
+        self._elsewhere_s += self.clock() - started
+
+    @torch.no_grad()
+    def _held_out_loss(self, model: torch.nn.Module) -> float | None:
+        """Returns the mean loss over the held-out batches; None if the run is asked to stop meanwhile."""
         model.eval()
         losses = []
         for batch in self.task.validation():
             if self.stop.is_set():
-                model.train()
-                return
+                break
             with self._precision():
                 losses.append(self.task.loss(model, batch))
         model.train()
-        self.tracker.scalar("val_loss", step, float(torch.stack(losses).mean()))
-        self._elsewhere_s += self.clock() - started
+        return None if self.stop.is_set() or not losses else float(torch.stack(losses).mean())
 
     def _wait_for_device(self) -> None:
         if self.device.type == "cuda":

@@ -14,7 +14,12 @@ from sm3.remote.wire import Manifest, Memory, TensorInfo
 
 
 def build_manifest(
-    optimizer: torch.optim.Optimizer, *, attempt: int, device: torch.device, provenance: Mapping[str, str]
+    optimizer: torch.optim.Optimizer,
+    *,
+    attempt: int,
+    device: torch.device,
+    provenance: Mapping[str, str],
+    averaging_bytes: int = 0,
 ) -> Manifest:
     """Returns the manifest of an optimizer that has stepped at least once: all bytes are measured."""
     kernels = {c.name: c.kernel for c in optimizer.kernels()} if isinstance(optimizer, SM3) else {}
@@ -42,6 +47,7 @@ def build_manifest(
             state_bytes=state_bytes,
             adam_bytes=8 * num_parameters,
             adagrad_bytes=4 * num_parameters,
+            averaging_bytes=averaging_bytes,
         ),
         provenance=dict(provenance),
         device=_describe(device),

@@ -89,6 +89,23 @@ class ScheduleSpec(Spec):
         return self
 
 
+class PolyakSpec(Spec):
+    """The plain mean of the parameters over all steps after the first ``start`` share of the run."""
+
+    kind: Literal["polyak"] = "polyak"
+    start: float = Field(0.5, ge=0, lt=1, description="share of the steps before averaging begins, 0 to 1")
+
+
+class ExponentialSpec(Spec):
+    """The exponential moving average of the parameters."""
+
+    kind: Literal["exponential"] = "exponential"
+    decay: float = Field(0.999, gt=0, lt=1, description="weight of the average against the newest parameters")
+
+
+AveragingSpec = Annotated[PolyakSpec | ExponentialSpec, Field(discriminator="kind")]
+
+
 class ProbeName(StrEnum):
     """Statistics that a job can record besides loss, learning rate and timing."""
 
@@ -134,6 +151,10 @@ class JobSpec(Spec):
     recipe: RecipeSpec
     optimizer: OptimizerSpec = Field(default_factory=Sm3Spec)
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec)
+    averaging: AveragingSpec | None = Field(
+        None,
+        description="an average of the parameters, validated beside the last iterate; costs a copy of them",
+    )
     steps: int = Field(3000, ge=1, le=100_000_000)
     seed: int = Field(0, ge=0, lt=2**63)
     device: Device = Device.AUTO

@@ -84,6 +84,7 @@ class Memory(View):
     state_bytes: int = Field(description="all of it; torch's AdamW also counts 4 bytes of steps a tensor")
     adam_bytes: int = Field(description="8 bytes a parameter: two fp32 numbers each")
     adagrad_bytes: int = Field(description="4 bytes a parameter: one fp32 number each")
+    averaging_bytes: int = Field(0, description="the averaged copy of the parameters; no optimizer state")
 
 
 class TensorInfo(View):

@@ -94,6 +94,23 @@ def test_choosing_another_optimizer_changes_the_fields() -> None:
     assert spec_of(values).optimizer == AdamWSpec()
 
 
+def test_what_is_optional_is_left_out_unless_it_is_chosen() -> None:
+    plain = {field.path: field for field in fields({})}
+    assert plain["averaging.kind"].options == ("none", "polyak", "exponential")
+    assert "averaging.start" not in plain
+    chosen = {field.path: field.default for field in fields({"averaging.kind": "polyak"})} | {
+        "averaging.kind": "polyak"
+    }
+    assert chosen["averaging.start"] == 0.5
+    assert (
+        spec_of(chosen).averaging
+        == JobSpec.model_validate({
+            "recipe": {"name": "language-model"},
+            "averaging": {"kind": "polyak"},
+        }).averaging
+    )
+
+
 def test_a_choice_offers_its_default_and_numbers_have_bounds() -> None:
     for field in fields({}):
         if field.kind is Kind.CHOICE:

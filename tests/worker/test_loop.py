@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from server.worker.averaging import Average
 from server.worker.loop import Run, Stopped, choose_device
 from server.worker.recipes.base import Task
-from sm3.remote.job_specs import Device, JobSpec
+from sm3.remote.job_specs import Device, JobSpec, PolyakSpec
 
 
 class Notes:
@@ -104,3 +105,38 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     assert choose_device(Device.AUTO).type == "cpu"
     with pytest.raises(ValueError, match="this machine has none; use 'auto' or 'cpu'"):
         choose_device(Device.CUDA)
+
+
+@pytest.mark.parametrize(
+    ("averaging", "first"),
+    [({"kind": "polyak", "start": 0.5}, 7), ({"kind": "exponential", "decay": 0.9}, 1)],
+)
+def test_the_average_is_validated_beside_the_last_iterate_and_its_memory_counted(
+    averaging: dict[str, Any], first: int
+) -> None:
+    notes, plain = Notes(), Notes()
+    averaged = run(notes, averaging=averaging, validation={"every": 1})
+    torch.manual_seed(0)
+    weights = [torch.nn.init.ones_(p) for p in averaged.task.model.parameters()]
+    averaged.train()
+    steps = [step for series, step, _ in notes.scalars if series == "val_loss_averaged"]
+    assert steps == list(range(first, 13))
+    assert notes.manifests[0].memory.averaging_bytes == sum(w.nbytes for w in weights) == 12
+    same = run(plain, validation={"every": 1})
+    for p in same.task.model.parameters():
+        torch.nn.init.ones_(p)
+    same.train()
+    assert plain.manifests[0].memory.averaging_bytes == 0
+    last = [[v for series, _, v in n.scalars if series == "val_loss"] for n in (notes, plain)]
+    assert last[0] == last[1], "averaging changes nothing about the training"
+
+
+def test_the_polyak_average_is_the_mean_of_the_iterates() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = Average(PolyakSpec(start=0.5), model, steps=4)
+    for step, value in enumerate((10.0, 20.0, 3.0, 5.0), start=1):
+        torch.nn.init.constant_(model.weight, value)
+        average.update(step)
+        assert (average.model is None) == (step <= 2)
+    assert average.model is not None
+    assert average.model.weight.item() == 4.0

@@ -164,7 +164,7 @@ function timeLayout(theme, revision, steps, value) {
   };
 }
 
-/** Returns the loss: raw ghosted, smoothed on top, validation as points. */
+/** Returns the loss: raw ghosted, smoothed on top, validation as points, of the averaged parameters too. */
 export function lossFigure(store, theme, { revision, steps }) {
   const loss = store.get("loss");
   const validation = store.get("val_loss");
@@ -178,6 +178,12 @@ export function lossFigure(store, theme, { revision, steps }) {
         mode: "markers",
         cliponaxis: false,
         marker: { symbol: "diamond", size: 8, color: theme.second, line: { color: theme.paper, width: 1 } },
+      },
+      {
+        ...line("averaged", store.get("val_loss_averaged"), {}),
+        mode: "markers",
+        cliponaxis: false,
+        marker: { symbol: "circle-open", size: 8, color: theme.second, line: { width: 2 } },
       },
     ],
     layout: timeLayout(theme, revision, steps, { type: "log", dtick: "D1", minor: { showgrid: false } }),

@@ -241,12 +241,14 @@ const CHARTS = [
     read: (store, at) => {
       const loss = store.get("loss");
       const validation = store.get("val_loss");
+      const averaged = store.get("val_loss_averaged");
       const upTo = loss.values.slice(0, at(loss) + 1);
       const span = smoothingSpan(loss.length);
       return [
         { look: "accent", text: `smoothed ${reading(smooth(upTo.slice(-8 * span), span).at(-1))}` },
         { look: "ghost", text: `raw ${reading(upTo.at(-1))}` },
         { look: "diamond", text: `held out ${reading(validation.values[at(validation)])}` },
+        ...(averaged.length ? [{ look: "ring", text: `averaged ${reading(averaged.values[at(averaged)])}` }] : []),
       ];
     },
   },

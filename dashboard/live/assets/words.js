@@ -82,8 +82,9 @@ export function accounting(memory) {
     `Measured on the optimizer's own tensors: accumulators ${count(memory.accumulator_bytes)} B, momentum ${count(memory.momentum_bytes)} B.`,
     `Adam: two fp32 numbers a parameter, 8 × ${parameters} = ${count(memory.adam_bytes)} B.`,
     `AdaGrad: one, 4 × ${parameters} = ${count(memory.adagrad_bytes)} B.`,
+    memory.averaging_bytes ? `The averaged copy of the weights adds ${count(memory.averaging_bytes)} B beside the optimizer.` : "",
     "Momentum costs the same in all of them; the accumulators are what SM3 shrinks.",
-  ].join(" ");
+  ].filter(Boolean).join(" ");
 }
 
 const FINAL = {
