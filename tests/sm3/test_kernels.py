@@ -217,6 +217,25 @@ def test_the_task_layout_agrees_between_c_and_python():
 
 
 @needs_extension
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "cover", ["slices", {"kind": "slices", "dims": [-1]}, {"kind": "blocks", "tile": 2}], ids=str
+)
+@pytest.mark.parametrize("shape", [(5, 3072), (4, 20_001), (1, 5000)], ids=str)
+def test_two_rows_at_once_equal_the_definition(shape, cover, bad):
+    p, optimizer = served("cpu", shape, cover, momentum=0.0)
+    q, reference = reference_of(p, cover, momentum=0.0)
+    for step in range(4):
+        p.grad = torch.randn(shape)
+        if step == 1:
+            p.grad[-1, 7] = p.grad[0, 3] = bad
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+        assert_same_state(p, optimizer, q, reference)
+
+
+@needs_extension
 def test_int8_momentum_is_served_where_its_runs_line_up():
     shapes = {"matrix": (30, 700), "vector": (700,), "ragged": (30, 700), "view": (4, 64)}
     rules = [
