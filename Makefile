@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network lint format screenshots clean
+.PHONY: help run test test-slow test-network lint format bench screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,12 @@ lint: $(VENV)/.installed-test  ## linters, types and layers alone
 
 format: $(VENV)/.installed-test  ## lay the code out
 	@$(BIN)/ruff check --fix && $(BIN)/ruff format
+
+bench: $(VENV)/.installed  ## time a step beside torch's optimizers and two ports (10 minutes)
+	@$(PIP) install --quiet --no-deps torch-sm3 pytorch_optimizer
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step --rounds 7 --json benchmarks/results.json
+	@$(BIN)/python -m benchmarks.report benchmarks/results.json benchmarks/results.md benchmarks/results.svg
+	@cat benchmarks/results.md
 
 screenshots: $(VENV)/.installed-test  ## take the pictures of the dashboard anew (3 minutes)
 	@$(BIN)/python -m tests.dashboard.screenshots

@@ -83,7 +83,7 @@ def running_dashboard(folder: Path, url: str, token: str = "none") -> Iterator[R
             process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dashboard(
     service: RunningService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningDashboard]:
@@ -93,9 +93,20 @@ def dashboard(
         assert "Traceback" not in running.log.read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True)
+def own_main_module() -> Iterator[None]:
+    """Puts `__main__` back, which AppTest replaces by the page: whoever spawns processes later runs it."""
+    kept = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = kept
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests."""
+    """One Chromium for all tests of a file.
+
+    Not for the session: Playwright keeps an event loop running in this thread, in which no other may run.
+    """
     path = shutil.which("chromium")
     assert path, "these tests drive Chromium: install Debian's package `chromium` (make test does)"
     expect.set_options(timeout=WAIT_MS)
