@@ -186,8 +186,17 @@ export function lossFigure(store, theme, { revision, steps }) {
         marker: { symbol: "circle-open", size: 8, color: theme.second, line: { width: 2 } },
       },
     ],
-    layout: timeLayout(theme, revision, steps, { type: "log", dtick: "D1", minor: { showgrid: false } }),
+    layout: timeLayout(theme, revision, steps, { type: "log", dtick: "D1", minor: { showgrid: false }, ...lossRange(loss, validation) }),
   };
+}
+
+/** Returns the range that holds all losses. Left to itself, Plotly spans two decades around a single one. */
+function lossRange(...series) {
+  const values = series.flatMap(({ values }) => values).filter((value) => value > 0 && value < Infinity);
+  if (!values.length) return {};
+  const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+  const middle = Math.sqrt(low * high);
+  return { range: [Math.min(low / 1.05, middle / 1.3), Math.max(high * 1.05, middle * 1.3)].map(Math.log10) };
 }
 
 /** Returns the band p5 to p95 of the effective learning rate with its median. */
