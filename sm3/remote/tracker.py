@@ -115,7 +115,7 @@ class Tracker:
                 manifest, self._manifest = self._manifest, None
             try:
                 if manifest is not None:
-                    self._patiently(self._client.put_manifest, self._job_id, manifest)
+                    self._patiently(self._tell, manifest)
                 for entry in self._spool.pending():
                     self._patiently(self._deliver, entry)
             except ServiceError as error:
@@ -124,6 +124,15 @@ class Tracker:
             except Exception:  # noqa: BLE001 - a spool that cannot be read now may be readable later
                 _LOG.exception("delivery")
                 time.sleep(_PAUSE_S)
+
+    def _tell(self, manifest: Manifest) -> None:
+        """Sends the manifest; one that the service can never take is left out, so that frames still arrive."""
+        try:
+            self._client.put_manifest(self._job_id, manifest)
+        except ServiceError as error:
+            if error.problem.status not in _UNFIT:
+                raise
+            _LOG.warning("manifest refused: %s", error)
 
     def _deliver(self, entry: Entry) -> None:
         """Sends one frame; one that the service can never take is dropped and counted."""

@@ -23,6 +23,14 @@ class FakeClient:
         self.frames: list[bytes] = []
         self.away = threading.Event()
         self.refuse_with: int | None = None
+        self.refuse_manifest_with: int | None = None
+        self.manifests = 0
+
+    def put_manifest(self, job_id: str, manifest: object) -> None:
+        del job_id, manifest
+        if self.refuse_manifest_with is not None:
+            raise ServiceError(Problem(type="t", title="t", status=self.refuse_manifest_with, detail="no"))
+        self.manifests += 1
 
     def put_frame(self, job_id: str, attempt: int, seq: int, blob: bytes) -> None:
         del job_id, attempt, seq
@@ -95,6 +103,29 @@ def test_a_frame_that_the_service_can_never_take_is_dropped_and_counted(tmp_path
     track.frame(2, ARRAYS)
     assert track.close(10)
     assert [decode(blob).scalars.latest()["frames_dropped"] for blob in client.frames] == [1.0]
+
+
+def test_a_manifest_that_the_service_can_never_take_holds_no_frame_back(tmp_path: Path) -> None:
+    client = FakeClient()
+    client.refuse_manifest_with = 422
+    track = tracker(client, tmp_path)
+    track.manifest(object())  # type: ignore[arg-type]
+    track.frame(1, ARRAYS)
+    assert track.close(10)
+    assert len(client.frames) == 1
+
+
+def test_a_manifest_waits_like_a_frame_while_the_service_is_away(tmp_path: Path) -> None:
+    client = FakeClient()
+    client.refuse_manifest_with = 503
+    track = tracker(client, tmp_path)
+    track.manifest(object())  # type: ignore[arg-type]
+    track.frame(1, ARRAYS)
+    assert not track.close(0.3)
+    assert client.frames == []
+    client.refuse_manifest_with = None
+    assert track.close(10)
+    assert (client.manifests, len(client.frames)) == (1, 1)
 
 
 def test_an_attempt_that_is_out_of_date_ends_delivery(tmp_path: Path) -> None:
