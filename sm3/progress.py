@@ -91,7 +91,7 @@ def _resilient_events(client: Client, job_id: str) -> Iterator[Event]:
                 if event.name == "end":
                     return
         except Unreachable:
-            continue
+            time.sleep(_REFRESH_S)
 
 
 def _bar(console: Console, job: JobView) -> Progress:
