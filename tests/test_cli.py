@@ -143,6 +143,23 @@ def test_up_refuses_a_folder_it_cannot_write_in_one_sentence(tmp_path: Path) -> 
     assert "Traceback" not in refused.stderr
 
 
+def test_up_refuses_a_folder_without_room_in_one_sentence(tmp_path: Path) -> None:
+    room = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); "
+    arguments = ["sm3", "up", "--no-dashboard", "--port", str(free_port())]
+    run = f"sys.argv = {arguments}; runpy.run_module('sm3.cli', run_name='__main__')"
+    refused = subprocess.run(
+        [sys.executable, "-c", room + run],
+        env=os.environ | {"SM3_DATA_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "cannot be written (File too large). Make room" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.fixture
 def running_up(tmp_path: Path, cache_dir: Path):
     """`sm3 up --demo` as `make run` starts it, and its service."""

@@ -19,6 +19,13 @@ def test_the_token_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) 
     assert len(first) > 40
 
 
+def test_a_token_file_that_a_full_disk_left_empty_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "token").touch()
+    token = Settings(data_dir=tmp_path).admin_token()
+    assert len(token) > 40
+    assert (tmp_path / "token").read_text().strip() == token
+
+
 def test_listening_beyond_loopback_without_a_token_is_refused() -> None:
     with pytest.raises(ValidationError, match="without a token the service listens on loopback only"):
         Settings(host="0.0.0.0", auth=False)
