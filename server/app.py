@@ -95,9 +95,7 @@ def _root() -> RedirectResponse:
 
 def _on_unknown_job(_: Request, error: Exception) -> Response:
     assert isinstance(error, UnknownJob)
-    refusal = unknown_job(error)
-    assert isinstance(refusal, Refusal)
-    return problems.respond(refusal.problem)
+    return problems.respond(unknown_job(error).problem)
 
 
 def _on_conflict(_: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
 from server.hub import Hub
-from server.problems import not_found
+from server.problems import Refusal, not_found
 from server.settings import Settings
 from server.store import Database, FrameStore, JobStore, UnknownJob
 from sm3.remote.wire import JobView
@@ -93,6 +93,6 @@ async def require_worker(request: Request, here: ServiceDep, job_id: JobId) -> N
         raise forbidden() if token.startswith("sm3i_") else unauthorized()
 
 
-def unknown_job(error: UnknownJob) -> Exception:
+def unknown_job(error: UnknownJob) -> Refusal:
     """Returns the 404 for a job that is not there."""
     return not_found("job", error.job_id, "GET /v1/jobs lists those there are.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import Self
 
@@ -98,7 +97,3 @@ class Settings(BaseSettings):
             temporary.write_text(token + "\n", encoding="ascii")
             temporary.replace(path)
         return token
-
-    def worker_python(self) -> str:
-        """Returns the interpreter that runs workers."""
-        return sys.executable

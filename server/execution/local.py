@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -50,7 +51,7 @@ class LocalExecutor(Executor):
         return cls(
             settings.jobs_dir,
             settings.cache_dir,
-            settings.worker_python(),
+            sys.executable,
             settings.worker_url or f"http://{host}:{settings.port}",
             settings.worker_threads,
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -99,13 +99,9 @@ class FrameStore:
         self, job_id: str, *, after: tuple[int, int] = (-1, -1), limit: int
     ) -> tuple[tuple[FrameInfo, ...], bool]:
         """Returns up to ``limit`` frames behind (attempt, seq) ``after``, and whether there are more."""
-        attempt, seq = after
         query = (
             select(FrameRow.attempt, FrameRow.seq, FrameRow.step, FrameRow.at_s, FrameRow.size_bytes)
-            .where(
-                FrameRow.job_id == job_id,
-                (FrameRow.attempt > attempt) | ((FrameRow.attempt == attempt) & (FrameRow.seq > seq)),
-            )
+            .where(_behind(job_id, after))
             .order_by(FrameRow.attempt, FrameRow.seq)
             .limit(limit + 1)
         )
@@ -152,13 +148,9 @@ class FrameStore:
         self, job_id: str, *, after: tuple[int, int], limit: int
     ) -> list[tuple[int, int, int, Scalars]]:
         """Returns (attempt, seq, step, scalars) of up to ``limit`` frames behind ``after``, oldest first."""
-        attempt, seq = after
         query = (
             select(FrameRow.attempt, FrameRow.seq, FrameRow.step, FrameRow.scalars)
-            .where(
-                FrameRow.job_id == job_id,
-                (FrameRow.attempt > attempt) | ((FrameRow.attempt == attempt) & (FrameRow.seq > seq)),
-            )
+            .where(_behind(job_id, after))
             .order_by(FrameRow.attempt, FrameRow.seq)
             .limit(limit)
         )
@@ -175,17 +167,21 @@ class FrameStore:
                 .where(ScalarChunkRow.job_id == job_id, ScalarChunkRow.scope == scope)
                 .order_by(ScalarChunkRow.attempt, ScalarChunkRow.first_seq)
             ).all()
-            attempt, seq = (chunks[-1][0], chunks[-1][1]) if chunks else (-1, -1)
+            gathered = (chunks[-1][0], chunks[-1][1]) if chunks else (-1, -1)
             tail = session.scalars(
                 select(FrameRow.scalars)
-                .where(
-                    FrameRow.job_id == job_id,
-                    (FrameRow.attempt > attempt) | ((FrameRow.attempt == attempt) & (FrameRow.seq > seq)),
-                )
+                .where(_behind(job_id, gathered))
                 .order_by(FrameRow.attempt, FrameRow.seq)
             ).all()
-        gathered = [read_scalars(blob) for _, _, blob in chunks]
-        return Scalars.concatenate([*gathered, *(_scope(read_scalars(b), job_wide=job_wide) for b in tail)])
+        whole = [read_scalars(blob) for _, _, blob in chunks]
+        return Scalars.concatenate([*whole, *(_scope(read_scalars(b), job_wide=job_wide) for b in tail)])
+
+
+def _behind(job_id: str, after: tuple[int, int]) -> ColumnElement[bool]:
+    """Whether a frame is the job's and comes behind (attempt, seq) ``after``."""
+    attempt, seq = after
+    later = (FrameRow.attempt > attempt) | ((FrameRow.attempt == attempt) & (FrameRow.seq > seq))
+    return and_(FrameRow.job_id == job_id, later)
 
 
 def _scope(scalars: Scalars, *, job_wide: bool) -> Scalars:
