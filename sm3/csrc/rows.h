@@ -90,50 +90,73 @@ TARGET static inline __attribute__((always_inline)) void NAMED(run_rows)(const H
     }
 }
 
-/* Two rows at once without momentum, sharing each read and write of the columns: worth it where columns are too
- * many for the first-level cache, not below (twice the streams from memory). */
-TARGET static inline __attribute__((always_inline)) void NAMED(run_pairs)(const Hyper *h, const Band *band,
-                                                                          int bound)
+/* Four rows at once, sharing each read and write of the columns: worth it where columns are too many for the
+ * first-level cache to hold them beside the rows, not below (four times the streams from memory). float32 momentum or
+ * none; as run_rows otherwise. */
+TARGET static inline __attribute__((always_inline)) void NAMED(run_quads)(const Hyper *h, const Band *band,
+                                                                          int bound, int moment)
 {
-    const float sign = h->sign, keep = h->keep, gain = h->gain, decay = h->decay, lr = h->lr;
-    const int64_t width = band->width;
-    for (int64_t i = 0; i + 1 < band->rows; i += 2) {
-        float *restrict w0 = band->w + i * band->stride, *restrict w1 = w0 + band->stride;
-        const float *restrict g0 = band->g + i * band->stride, *restrict g1 = g0 + band->stride;
+    const float sign = h->sign, keep = h->keep, gain = h->gain, beta = h->beta, blend = h->blend;
+    const float decay = h->decay, lr = h->lr;
+    const int64_t width = band->width, stride = band->stride;
+    for (int64_t i = 0; i + 3 < band->rows; i += 4) {
         const float *restrict c = band->c;
         uint32_t *restrict cnew = band->cnew;
-        float r0 = 0.0f, r1 = 0.0f, gain0 = gain, gain1 = gain;
-        uint32_t top0 = 0, top1 = 0;
-        if (bound & BOUND_ROW) {
-            r0 = as_float(band->rold[i]), r1 = as_float(band->rold[i + 1]);
-            if (r0 != r0) gain0 = r0;
-            if (r1 != r1) gain1 = r1;
-            if (!band->first) top0 = band->r[i], top1 = band->r[i + 1];
+#define ROW(K)                                                                          \
+        float *restrict w##K = band->w + (i + K) * stride;                              \
+        const float *restrict g##K = band->g + (i + K) * stride;                        \
+        float *restrict m##K = (float *)band->m + (i + K) * stride;                     \
+        float r##K = 0.0f, gain##K = gain;                                              \
+        uint32_t top##K = 0;                                                            \
+        if (bound & BOUND_ROW) {                                                        \
+            r##K = as_float(band->rold[i + K]);                                         \
+            if (r##K != r##K) gain##K = r##K;                                           \
+            if (!band->first) top##K = band->r[i + K];                                  \
         }
+        ROW(0) ROW(1) ROW(2) ROW(3)
+#undef ROW
         INDEPENDENT
         for (int64_t j = 0; j < width; j++) {
-            float x0 = sign * g0[j], x1 = sign * g1[j], b0 = c[j], b1 = c[j];
-            if (bound & BOUND_ROW) b0 = r0 < b0 ? r0 : b0, b1 = r1 < b1 ? r1 : b1;
-            float nu0 = keep * b0 + gain0 * (x0 * x0), nu1 = keep * b1 + gain1 * (x1 * x1);
-            uint32_t bits0 = as_bits(nu0) & 0x7fffffffu, bits1 = as_bits(nu1) & 0x7fffffffu;
-            if (bound & BOUND_ROW) top0 = bits0 > top0 ? bits0 : top0, top1 = bits1 > top1 ? bits1 : top1;
-            bits0 = bits1 > bits0 ? bits1 : bits0;
-            cnew[j] = bits0 > cnew[j] ? bits0 : cnew[j];
-            w0[j] = decay * w0[j] - lr * (x0 / sqrtf(nu0 + EPSILON));
-            w1[j] = decay * w1[j] - lr * (x1 / sqrtf(nu1 + EPSILON));
+            const float col = c[j];
+            uint32_t top = cnew[j];
+#define ENTRY(K) {                                                                      \
+            float gj = sign * g##K[j];                                                  \
+            float b = !(bound & BOUND_ROW) ? col : (r##K < col ? r##K : col);           \
+            float nu = keep * b + gain##K * (gj * gj);                                  \
+            uint32_t bits = as_bits(nu) & 0x7fffffffu;                                  \
+            if (bound & BOUND_ROW) top##K = bits > top##K ? bits : top##K;              \
+            top = bits > top ? bits : top;                                              \
+            float u = gj / sqrtf(nu + EPSILON);                                         \
+            if (moment == MOMENT_F32) {                                                 \
+                u = beta * m##K[j] + blend * u;                                         \
+                m##K[j] = u;                                                            \
+            }                                                                           \
+            w##K[j] = decay * w##K[j] - lr * u;                                         \
         }
-        if (bound & BOUND_ROW) band->r[i] = top0, band->r[i + 1] = top1;
+            ENTRY(0) ENTRY(1) ENTRY(2) ENTRY(3)
+#undef ENTRY
+            cnew[j] = top;
+        }
+        if (bound & BOUND_ROW) {
+            band->r[i] = top0, band->r[i + 1] = top1, band->r[i + 2] = top2, band->r[i + 3] = top3;
+        }
     }
 }
 
 TARGET static void NAMED(rows)(const Hyper *h, const Band *band, int bound, int moment)
 {
     Band last = *band;
-    if ((bound & BOUND_COL) && moment == MOMENT_NONE && band->width >= PAIRS_FROM) {
-        if (bound & BOUND_ROW) NAMED(run_pairs)(h, band, BOUND_ROW | BOUND_COL);
-        else NAMED(run_pairs)(h, band, BOUND_COL);
-        int64_t done = band->rows & ~(int64_t)1;
+    /* With momentum twelve streams come from memory; where rows are a multiple of 16 KiB apart they contend for it. */
+    const int many = moment == MOMENT_NONE || (moment == MOMENT_F32 && band->stride % 4096);
+    if ((bound & BOUND_COL) && many && band->width >= QUADS_FROM) {
+#define CASE(B, M) \
+    if (bound == (B) && moment == (M)) NAMED(run_quads)(h, band, B, M);
+        CASE(BOUND_ROW | BOUND_COL, MOMENT_NONE) CASE(BOUND_ROW | BOUND_COL, MOMENT_F32)
+        CASE(BOUND_COL, MOMENT_NONE) CASE(BOUND_COL, MOMENT_F32)
+#undef CASE
+        const int64_t done = band->rows & ~(int64_t)3;
         last.rows -= done, last.w += done * band->stride, last.g += done * band->stride;
+        if (band->m) last.m += 4 * done * band->stride;
         if (band->r) last.r += done, last.rold += done;
         band = &last;
     }

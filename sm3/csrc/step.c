@@ -35,16 +35,37 @@ static int (*all_finite)(const float *, int64_t) = all_finite_baseline;
 #include "rows.h"
 #undef NAMED
 #undef TARGET
-static int use_avx2(int wanted)
-{
-    int use = wanted && __builtin_cpu_supports("avx2");
-    rows = use ? rows_avx2 : rows_baseline;
-    all_finite = use ? all_finite_avx2 : all_finite_baseline;
-    return use;
-}
+#define AVX512 "avx512f,avx512bw,avx512dq,avx512vl"
+#if defined(__clang__)
+#define TARGET __attribute__((target(AVX512)))
 #else
-static int use_avx2(int wanted) { return 0; }
+#define TARGET __attribute__((target(AVX512 ",prefer-vector-width=512")))
 #endif
+#define NAMED(x) x##_avx512
+#include "rows.h"
+#undef NAMED
+#undef TARGET
+#endif
+
+/* Takes the named instruction set, or the widest where none is named; returns its name, or 0 where this processor
+   lacks it. */
+static const char *use_instructions(const char *wanted)
+{
+#define USE(NAME, SUPPORTED)                                             \
+    if ((!wanted || !strcmp(wanted, #NAME)) && (SUPPORTED)) {            \
+        rows = rows_##NAME;                                              \
+        all_finite = all_finite_##NAME;                                  \
+        return #NAME;                                                    \
+    }
+#if defined(__x86_64__) && defined(__GNUC__)
+    USE(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+                    && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    USE(avx2, __builtin_cpu_supports("avx2"))
+#endif
+    USE(baseline, 1)
+#undef USE
+    return 0;
+}
 
 /* ---- one tensor, entries or rows [start, stop) of it ---- */
 
@@ -315,17 +336,21 @@ static PyObject *py_first_nonfinite(PyObject *self, PyObject *args)
     return PyLong_FromSsize_t(found);
 }
 
-static PyObject *py_use_avx2(PyObject *self, PyObject *wanted)
+static PyObject *py_use_instructions(PyObject *self, PyObject *args)
 {
-    int truth = PyObject_IsTrue(wanted);
-    return truth < 0 ? NULL : PyBool_FromLong(use_avx2(truth));
+    const char *wanted = NULL, *used;
+    if (!PyArg_ParseTuple(args, "|z", &wanted)) return NULL;
+    used = use_instructions(wanted);
+    if (!used) return PyErr_Format(PyExc_ValueError, "this processor or build has no instruction set '%s'", wanted);
+    return PyUnicode_FromString(used);
 }
 
 static PyMethodDef methods[] = {
     {"step", py_step, METH_VARARGS, "Step `count` tasks at `address` by `threads` threads."},
     {"first_nonfinite", py_first_nonfinite, METH_VARARGS,
      "Position of the first of `count` (address, length) pairs that holds NaN or inf, or -1."},
-    {"use_avx2", py_use_avx2, METH_O, "Choose between AVX2 and the baseline; returns whether AVX2 is used."},
+    {"use_instructions", py_use_instructions, METH_VARARGS,
+     "Take 'baseline', 'avx2' or 'avx512', or the widest there is; returns its name."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -333,7 +358,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_cpu", "SM3's CPU ke
 
 PyMODINIT_FUNC PyInit__cpu(void)
 {
-    use_avx2(1);
+    use_instructions(0);
     PyObject *made = PyModule_Create(&module);
     if (made) {
         PyModule_AddIntConstant(made, "TASK_WORDS", sizeof(Task) / 8);

@@ -7,7 +7,7 @@
 #define EPSILON 1e-30f
 #define MAX_TRAILING 7
 #define STRIP 16384          /* columns taken at once, so that bounds and maxima stay in the second-level cache */
-#define PAIRS_FROM 3072      /* columns from which two rows at once share them */
+#define QUADS_FROM 2304      /* columns from which four rows at once share them */
 #define RUN 256              /* entries that share a scale in int8 momentum; STRIP is a multiple */
 #define PARALLEL_FROM 65536  /* entries from which one tensor is worth several threads */
 
