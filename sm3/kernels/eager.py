@@ -18,7 +18,7 @@ from sm3.kernels.momentum import rows_and_columns
 from sm3.update import EPSILON, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 name = "eager"
 merit = "blocks of rows by torch operations"
 
-BLOCK_ENTRIES = 262_144
-"""Entries a thread takes at once: 1 MiB of `nu`. Smaller blocks stay in the second-level cache but cost more calls."""
+BLOCK_ENTRIES = 131_072
+"""Entries a thread takes at once: 512 KiB of `nu`, half of a common second-level cache; less costs more calls."""
 DEVICE_BLOCK_ENTRIES = 16_777_216
 SMALL_ENTRIES = 16_384
 """Entries up to which tensors of equal shape are stacked."""
@@ -47,50 +47,83 @@ def refuses(param: Tensor, cover: Cover, options: StepOptions) -> str | None:
 
 
 def run(batch: Sequence[Work], grads: Sequence[Tensor], options: StepOptions) -> None:
-    """Step every tensor of the batch; temporaries of a few blocks."""
+    """Step every tensor of the batch; temporaries of a block or two."""
     stacks: defaultdict[object, list[tuple[Work, Tensor]]] = defaultdict(list)
     small: list[tuple[Work, Tensor]] = []
+    blocks = _Blocks()
     for work, grad in zip(batch, grads, strict=True):
-        if isinstance(work.cover, Slices) and work.param.dim() >= 2:
-            if work.param.numel() <= SMALL_ENTRIES and _stackable(work):
-                stacks[work.param.shape, work.cover, work.param.device].append((work, grad))
-            else:
-                _step_slices(work, grad, options)
-        elif isinstance(work.cover, Whole):
-            _step_whole(work, grad, options)
-        elif work.param.numel() <= SMALL_ENTRIES and _stackable(work):
+        if work.prepared is None:
+            work.prepared = _group(work)
+        group = work.prepared
+        if group is _SMALL:
             small.append((work, grad))
+        elif group is not _ALONE:
+            stacks[group].append((work, grad))
+        elif isinstance(work.cover, Slices) and work.param.dim() >= 2:
+            _step_slices(work, grad, options, blocks)
+        elif isinstance(work.cover, Whole):
+            _step_whole(work, grad, options, blocks)
         else:
-            _step_singletons(work, grad, options)
+            _step_singletons(work, grad, options, blocks)
     if small:
         _step_small_singletons(small, options)
     for stack in stacks.values():
-        most = max(1, _block_entries(stack[0][0].param) // 4 // stack[0][0].param.numel())
+        most = max(1, _block_entries(stack[0][0].param) // stack[0][0].param.numel() // 2)
         for start in range(0, len(stack), most):
             _step_stack(stack[start : start + most], options)
+
+
+_ALONE, _SMALL = "alone", "small singletons"
+
+
+def _group(work: Work) -> object:
+    """What a tensor is stepped together with: equal keys form a stack."""
+    param, momentum = work.param, work.momentum
+    plain = momentum is None or (momentum.scale is None and momentum.values.dtype == torch.float32)
+    if param.numel() > SMALL_ENTRIES or param.dtype != torch.float32 or not plain:
+        return _ALONE
+    if isinstance(work.cover, Slices) and param.dim() >= 2:
+        shape = tuple(param.shape)
+        return shape, work.cover.dims_of(shape), param.device
+    return _ALONE if isinstance(work.cover, Whole) else _SMALL
 
 
 def _block_entries(param: Tensor) -> int:
     return BLOCK_ENTRIES * torch.get_num_threads() if param.device.type == "cpu" else DEVICE_BLOCK_ENTRIES
 
 
-def _step_slices(work: Work, grad: Tensor, options: StepOptions) -> None:
+class _Blocks:
+    """Cuts tensors into blocks of rows, and keeps one block's room for `nu` from tensor to tensor."""
+
+    def __init__(self) -> None:
+        self._room: Tensor | None = None
+
+    def of(self, work: Work, grad: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Each block's rows, its gradient in float32, and room of the same shape to be written."""
+        rows, cols = rows_and_columns(tuple(work.param.shape))
+        entries = _block_entries(work.param)
+        if work.momentum is not None and work.momentum.scale is not None:
+            entries //= 2  # decoding and encoding int8 takes room of its own
+        height = min(rows, max(1, entries // max(cols, 1)))
+        if self._room is None or self._room.device != grad.device or self._room.numel() < height * cols:
+            self._room = torch.empty(height * cols, device=grad.device)
+        room = self._room[: height * cols].view(height, cols)
+        for start, g in zip(range(0, rows, height), grad.reshape(rows, cols).split(height), strict=True):
+            stop = min(start + height, rows)
+            yield slice(start, stop), g.float(), room if stop - start == height else room[: stop - start]
+
+
+def _step_slices(work: Work, grad: Tensor, options: StepOptions, blocks: _Blocks) -> None:
     shape = tuple(work.param.shape)
-    rows, cols = rows_and_columns(shape)
     by_dim = dict(zip(work.cover.dims_of(shape), work.mu, strict=True))  # type: ignore[attr-defined]
     row_mu = by_dim.pop(0, None)
     columns = Slices(dims=[dim - 1 for dim in by_dim]) if by_dim else None
     bound = new = None
     if columns is not None:
-        bound = columns.bound(tuple(by_dim.values()), shape[1:]).reshape(cols)
+        bound = columns.bound(tuple(by_dim.values()), shape[1:]).reshape(-1)
         new = torch.zeros_like(bound)
     above = _above_epsilon(row_mu, bound)
-    g2d = grad.reshape(rows, cols)
-    height = max(1, _block_entries(work.param) // max(cols, 1))
-    scratch = torch.empty(min(height, rows), cols, device=grad.device)
-    for start in range(0, rows, height):
-        part = slice(start, min(start + height, rows))
-        g, nu = g2d[part].float(), scratch[: part.stop - start]
+    for part, g, nu in blocks.of(work, grad):
         if row_mu is None:
             nu.copy_(bound.expand_as(nu))  # type: ignore[union-attr]
         elif bound is None:
@@ -113,30 +146,22 @@ def _above_epsilon(*mu: Tensor | None) -> bool:
     return all(m is None or bool((m >= 1e-22).all()) for m in mu)
 
 
-def _step_whole(work: Work, grad: Tensor, options: StepOptions) -> None:
-    rows, cols = rows_and_columns(tuple(work.param.shape))
+def _step_whole(work: Work, grad: Tensor, options: StepOptions, blocks: _Blocks) -> None:
     (mu,) = work.mu
-    g2d, old, tops = grad.reshape(rows, cols), mu.clone(), []
-    height = max(1, _block_entries(work.param) // max(cols, 1))
-    for start in range(0, rows, height):
-        part = slice(start, min(start + height, rows))
-        g = g2d[part].float()
-        nu = old.expand_as(g).clone()
-        _add_square(nu, g, options)
+    tops = []
+    for part, g, nu in blocks.of(work, grad):
+        _add_square(nu.copy_(mu.expand_as(nu)), g, options)
         tops.append(nu.amax())
         _move(work, g, nu.add_(EPSILON), options, part)
     mu.copy_(torch.stack(tops).amax())
 
 
-def _step_singletons(work: Work, grad: Tensor, options: StepOptions) -> None:
-    rows, cols = rows_and_columns(tuple(work.param.shape))
-    g2d, mu2d = grad.reshape(rows, cols), work.mu[0].view(rows, cols)
-    height = max(1, _block_entries(work.param) // max(cols, 1))
-    for start in range(0, rows, height):
-        part = slice(start, min(start + height, rows))
-        g, mu = g2d[part].float(), mu2d[part]
+def _step_singletons(work: Work, grad: Tensor, options: StepOptions, blocks: _Blocks) -> None:
+    mu2d = work.mu[0].view(rows_and_columns(tuple(work.param.shape)))
+    for part, g, nu in blocks.of(work, grad):
+        mu = mu2d[part]
         _add_square(mu, g, options)
-        _move(work, g, mu + EPSILON, options, part)
+        _move(work, g, torch.add(mu, EPSILON, out=nu), options, part)
 
 
 def _step_small_singletons(batch: list[tuple[Work, Tensor]], options: StepOptions) -> None:
@@ -192,38 +217,35 @@ def _move(work: Work, g: Tensor, nu: Tensor, options: StepOptions, part: slice) 
         w.sub_(work.momentum.blend(u.neg_() if options.maximize else u, options.momentum, part), alpha=lr)
 
 
-def _stackable(work: Work) -> bool:
-    momentum = work.momentum
-    return work.param.dtype == torch.float32 and (
-        momentum is None or (momentum.scale is None and momentum.values.dtype == torch.float32)
-    )
-
-
 def _step_stack(stack: list[tuple[Work, Tensor]], options: StepOptions) -> None:
     """Step tensors of equal shape and cover at once: dim 0 of every stacked operand counts the tensors."""
     works = [work for work, _ in stack]
     params = [work.param for work in works]
     g = torch.stack([grad for _, grad in stack])
-    cover = works[0].cover
     shape = tuple(params[0].shape)
-    mu = [torch.stack([work.mu[k] for work in works]) for k in range(len(works[0].mu))]
-    nu = torch.full((), float("inf"), device=g.device)
-    for dim, values in zip(cover.dims_of(shape), mu, strict=True):  # type: ignore[attr-defined]
-        nu = nu.minimum(values.view(len(works), *(shape[k] if k == dim else 1 for k in range(len(shape)))))
+    dims = works[0].cover.dims_of(shape)  # type: ignore[attr-defined]
+    mu = [[work.mu[k] for work in works] for k in range(len(dims))]
+    nu: Tensor | None = None
+    for dim, values in zip(dims, mu, strict=True):
+        sizes = [size if k == dim else 1 for k, size in enumerate(shape)]
+        own = torch.cat(values).view(len(works), *sizes)
+        nu = own if nu is None else torch.minimum(nu, own)
+    assert nu is not None
     nu = nu.expand(g.shape).clone() if nu.shape != g.shape else nu
     _add_square(nu, g, options)
-    for k, dim in enumerate(cover.dims_of(shape)):  # type: ignore[attr-defined]
+    for dim, values in zip(dims, mu, strict=True):
         new = nu.amax([1 + other for other in range(len(shape)) if other != dim])
-        torch._foreach_copy_([work.mu[k] for work in works], list(new.unbind()))
-    u, lr = g.mul_(nu.add_(EPSILON).rsqrt_()), float(options.lr)
+        torch._foreach_copy_(values, new.unbind())
+    roots, lr = nu.add_(EPSILON).rsqrt_(), float(options.lr)
     if options.maximize:
-        u.neg_()
+        roots.neg_()
     if options.weight_decay:
         torch._foreach_mul_(params, 1 - lr * options.weight_decay)
+    u = g.mul_(roots)
     if works[0].momentum is None:
-        torch._foreach_add_(params, list(u.unbind()), alpha=-lr)
+        torch._foreach_add_(params, u.unbind(), alpha=-lr)
         return
     momenta = [work.momentum.values for work in works if work.momentum is not None]
     torch._foreach_mul_(momenta, options.momentum)
-    torch._foreach_add_(momenta, list(u.unbind()), alpha=1 - options.momentum)
+    torch._foreach_add_(momenta, u.unbind(), alpha=1 - options.momentum)
     torch._foreach_add_(params, momenta, alpha=-lr)

@@ -93,19 +93,26 @@ def rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def dequantized(values: Tensor, scale: Tensor) -> Tensor:
     """float32 of int8 `values` (rows, cols) under `scale` (rows, ⌈cols/256⌉)."""
-    share = values.float() / _LEVELS
-    return share * share.abs() * _spread(scale, values.shape[1])
+    share = _in_runs(values.float()).div_(_LEVELS)
+    return _in_rows(share.mul_(share.abs()).mul_(scale[:, :, None]), values.shape[1])
 
 
 def _quantized(m: Tensor) -> tuple[Tensor, Tensor]:
     """int8 values (rows, cols) and scale (rows, ⌈cols/256⌉) of a float32 matrix."""
-    cols = m.shape[1]
-    padded = torch.nn.functional.pad(m.abs(), (0, -cols % RUN))
-    scale = padded.view(m.shape[0], -1, RUN).amax(2)
-    share = (m.abs() / _spread(scale, cols)).sqrt_().nan_to_num_(0.0)  # 0/0 in runs of zeros
-    levels = share.mul_(_LEVELS).add_(0.5).floor_()
-    return torch.where(m < 0, -levels, levels).to(torch.int8), scale
+    share = _in_runs(m.abs())
+    scale = share.amax(2)
+    share.div_(scale[:, :, None]).sqrt_().nan_to_num_(0.0)  # 0/0 in runs of zeros
+    levels = _in_rows(share.mul_(_LEVELS).add_(0.5).floor_(), m.shape[1])
+    return levels.copysign_(m).to(torch.int8), scale
 
 
-def _spread(scale: Tensor, cols: int) -> Tensor:
-    return scale.repeat_interleave(RUN, 1)[:, :cols]
+def _in_runs(matrix: Tensor) -> Tensor:
+    """(rows, cols) as (rows, ⌈cols/256⌉, 256), zeros appended: a view where 256 divides cols, else a copy."""
+    if matrix.shape[1] % RUN:
+        matrix = torch.nn.functional.pad(matrix, (0, -matrix.shape[1] % RUN))
+    return matrix.view(matrix.shape[0], -1, RUN)
+
+
+def _in_rows(runs: Tensor, cols: int) -> Tensor:
+    """What `_in_runs` made of a matrix with `cols` columns, back as one: a view."""
+    return runs.view(runs.shape[0], -1)[:, :cols]
