@@ -29,7 +29,12 @@ class BuildWithOpenMPIfThereIs(build_ext):
 
 setup(
     ext_modules=[
-        Extension("sm3.kernels._cpu", ["sm3/csrc/step.c"], depends=["sm3/csrc/rows.h", "sm3/csrc/task.h"], optional=True)
+        Extension(
+            "sm3.kernels._cpu",
+            ["sm3/csrc/step.c"],
+            depends=["sm3/csrc/rows.h", "sm3/csrc/task.h"],
+            optional=True,
+        )
     ],
     cmdclass={"build_ext": BuildWithOpenMPIfThereIs},
 )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from dashboard.figures.demo import DEMO
 from dashboard.figures.paths import Json, flatten, nest
-from sm3.remote.job_specs import JobSpec, Sm3Spec
+from sm3.remote.job_specs import JobSpec
+from sm3.remote.optimizer_specs import Sm3Spec
 
 
 @dataclass(frozen=True)

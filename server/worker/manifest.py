@@ -9,7 +9,7 @@ import torch
 
 from sm3.optimizer import SM3
 from sm3.probes.accumulators import parts
-from sm3.probes.base import Tracked, tracked
+from sm3.probes.tracking import Tracked, tracked
 from sm3.remote.wire import Manifest, Memory, TensorInfo
 
 

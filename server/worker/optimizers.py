@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from sm3.optimizer import SM3
-from sm3.remote.job_specs import AdamWSpec, OptimizerSpec, ScheduleSpec, Sm3Spec
+from sm3.remote.job_specs import ScheduleSpec
+from sm3.remote.optimizer_specs import AdamWSpec, OptimizerSpec, Sm3Spec
 from sm3.schedules import WarmupCooldown
 
 

@@ -108,7 +108,8 @@ class _Blocks:
         if self._room is None or self._room.device != grad.device or self._room.numel() < height * cols:
             self._room = torch.empty(height * cols, device=grad.device)
         room = self._room[: height * cols].view(height, cols)
-        for start, g in zip(range(0, rows, height), grad.reshape(rows, cols).split(height), strict=True):
+        parts = torch.split(grad.reshape(rows, cols), height)
+        for start, g in zip(range(0, rows, height), parts, strict=True):
             stop = min(start + height, rows)
             yield slice(start, stop), g.float(), room if stop - start == height else room[: stop - start]
 

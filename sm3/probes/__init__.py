@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from sm3.probes.accumulators import Accumulators
 from sm3.probes.activation import Activation
-from sm3.probes.base import Probe, Reading, Tracked, tracked
+from sm3.probes.base import Probe, Reading
 from sm3.probes.rates import Rates
 from sm3.probes.recorder import Recorder
+from sm3.probes.tracking import Tracked, tracked
 
 PROBES: dict[str, type[Probe]] = {"accumulators": Accumulators, "rates": Rates, "activation": Activation}
 

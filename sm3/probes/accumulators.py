@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from sm3.covers import Slices
-from sm3.probes.base import Reading, Tracked, max_pool
+from sm3.probes.base import Reading, max_pool
+from sm3.probes.tracking import Tracked
 
 
 class Accumulators:

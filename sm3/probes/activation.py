@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sm3.probes.base import Reading, Tracked
+from sm3.probes.base import Reading
+from sm3.probes.tracking import Tracked
 
 
 class Activation:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sm3.covers import Slices
-from sm3.probes.base import Reading, Tracked
+from sm3.probes.base import Reading
+from sm3.probes.tracking import Tracked
 
 QUANTILES = (0.05, 0.5, 0.95)
 SERIES = ("rate_p05", "rate_p50", "rate_p95")

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sm3.probes.base import Probe, Reading, tracked
+from sm3.probes.base import Probe, Reading
+from sm3.probes.tracking import tracked
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 Values = dict[str, float]

@@ -19,7 +19,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sm3.remote.job_specs import JobSpec, Spec
+from sm3.remote.job_specs import JobSpec
+from sm3.remote.spec import Spec
 
 
 class View(BaseModel):

@@ -16,7 +16,8 @@ from dashboard.figures.form import MAIN, Kind, faults, fields, spec_of
 from dashboard.figures.labels import choose, job_label, spec_label, summary
 from dashboard.figures.paths import flatten, nest
 from dashboard.figures.plain import plain
-from sm3.remote.job_specs import AdamWSpec, JobSpec, Sm3Spec
+from sm3.remote.job_specs import JobSpec
+from sm3.remote.optimizer_specs import AdamWSpec, Sm3Spec
 from sm3.remote.wire import JobState, JobView, Progress
 
 URL = "http://127.0.0.1:8000"

@@ -282,7 +282,12 @@ def test_threads_do_not_change_the_result(cover, momentum_dtype, threads):
 @pytest.mark.parametrize("shape", [(7, 2309), (9, 4096), (6, 40_000)], ids=str)
 @pytest.mark.parametrize(
     "cover",
-    ["slices", {"kind": "slices", "dims": [0]}, {"kind": "slices", "dims": [1]}, {"kind": "blocks", "tile": 1000}],
+    [
+        "slices",
+        {"kind": "slices", "dims": [0]},
+        {"kind": "slices", "dims": [1]},
+        {"kind": "blocks", "tile": 1000},
+    ],
     ids=str,
 )
 def test_wide_rows_are_served_right(cover, shape, options):

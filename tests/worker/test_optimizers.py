@@ -8,7 +8,8 @@ import torch
 from server.worker.manifest import build_manifest
 from server.worker.optimizers import build_optimizer, build_schedule
 from sm3 import SM3
-from sm3.remote.job_specs import AdamWSpec, OptimizerSpec, ScheduleSpec, Sm3Spec
+from sm3.remote.job_specs import ScheduleSpec
+from sm3.remote.optimizer_specs import AdamWSpec, OptimizerSpec, Sm3Spec
 
 
 def stepped(spec: OptimizerSpec) -> torch.optim.Optimizer:

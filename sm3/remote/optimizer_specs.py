@@ -1,0 +1,58 @@
+"""The optimizers a job can train with: a discriminated union on `name`. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sm3.remote.cover_specs import MAX_DEPTH, CoverRule, CoverSpec, ReshapedSpec, SlicesSpec, UnionSpec
+from sm3.remote.spec import Spec
+
+
+class Sm3Spec(Spec):
+    """SM3 (arXiv 1901.11150, Algorithms SM3-I and SM3-II).
+
+    ``rules`` are tried in order on each parameter's name; ``cover`` serves the rest. Parameters of rank 0 and
+    1 keep one number an entry unless a rule says otherwise.
+    """
+
+    name: Literal["sm3"] = "sm3"
+    lr: float = Field(0.1, gt=0, le=1000, description="learning rate after warm-up")
+    momentum: float = Field(0.9, ge=0, lt=1, description="0 keeps no momentum buffer at all")
+    momentum_dtype: Literal["fp32", "bf16", "int8"] = Field("fp32", description="how momentum is kept")
+    variant: Literal["I", "II"] = Field("II", description="the paper's algorithms; II is never looser")
+    beta2: float | None = Field(None, ge=0, lt=1, description="null: sums; else moving averages that forget")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled")
+    cover: CoverSpec = Field(default_factory=SlicesSpec)
+    rules: tuple[CoverRule, ...] = Field((), max_length=64)
+
+    @model_validator(mode="after")
+    def _covers_are_shallow(self) -> Self:
+        for cover in (self.cover, *(rule.cover for rule in self.rules)):
+            if (depth := _depth(cover)) > MAX_DEPTH:
+                raise ValueError(f"covers are nested {depth} deep; at most {MAX_DEPTH} are allowed")
+        return self
+
+
+def _depth(cover: CoverSpec) -> int:
+    """Returns how many covers are nested in each other, counting ``cover`` itself."""
+    inner: tuple[CoverSpec, ...] = ()
+    if isinstance(cover, ReshapedSpec):
+        inner = (cover.inner,)
+    elif isinstance(cover, UnionSpec):
+        inner = cover.members
+    return 1 + max(map(_depth, inner), default=0)
+
+
+class AdamWSpec(Spec):
+    """AdamW as torch has it: the baseline a job can be compared with. Keeps two numbers a parameter."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0, le=1000)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0, le=10)
+
+
+OptimizerSpec = Annotated[Sm3Spec | AdamWSpec, Field(discriminator="name")]
