@@ -74,6 +74,19 @@ class Cover(ABC):
             torch.zeros(s, dtype=torch.float32, device=device) for s in self.accumulator_shapes(shape)
         )
 
+    def bound_at(self, mu: Accumulators, shape: Shape, entries: Tensor) -> Tensor:
+        """The bound of some entries only: `bound(mu, shape).flatten()[entries]`, without forming the rest.
+
+        Args:
+            mu: Tensors of `accumulator_shapes(shape)`.
+            shape: The covered tensor's shape.
+            entries: int64 (n,), flat (row-major) indices.
+
+        Returns:
+            float32 (n,). NaN propagates.
+        """
+        return self.bound(mu, shape).reshape(-1)[entries]
+
     def reduce(self, nu: Tensor) -> Accumulators:
         """Max of `nu` within each set.
 

@@ -58,6 +58,15 @@ class Blocks(Cover):
             nu = nu.repeat_interleave(edge, dim).narrow(dim, 0, size) if edge > 1 else nu
         return nu
 
+    def bound_at(self, mu: Accumulators, shape: Shape, entries: Tensor) -> Tensor:
+        """The accumulator of the tile around each of `entries`."""
+        (grid,) = self.accumulator_shapes(shape)
+        position, tile, stride = entries, entries * 0, 1
+        for size, edge, count in reversed(list(zip(shape, self.edges_of(shape), grid, strict=True))):
+            tile = tile + position % size // edge * stride
+            position, stride = position // size, stride * count
+        return mu[0].reshape(-1)[tile]
+
     def _reduce(self, nu: Tensor) -> Accumulators:
         for dim, edge in enumerate(self.edges_of(tuple(nu.shape))):
             nu = _pooled(nu, dim, edge) if edge > 1 else nu

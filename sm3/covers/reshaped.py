@@ -64,6 +64,10 @@ class Reshaped(Cover):
         """The inner cover's bound, seen in the tensor's own shape."""
         return self.inner.bound(mu, self.view_of(shape)).reshape(shape)
 
+    def bound_at(self, mu: Accumulators, shape: Shape, entries: Tensor) -> Tensor:
+        """The inner cover's: a view keeps flat indices."""
+        return self.inner.bound_at(mu, self.view_of(shape), entries)
+
     def _reduce(self, nu: Tensor) -> Accumulators:
         return self.inner.reduce(nu.reshape(self.view_of(tuple(nu.shape))))
 

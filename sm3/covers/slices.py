@@ -70,6 +70,19 @@ class Slices(Cover):
             nu = nu.minimum(values)
         return nu.expand(shape)
 
+    def bound_at(self, mu: Accumulators, shape: Shape, entries: Tensor) -> Tensor:
+        """Min over the slices through each of `entries`."""
+        if not shape:
+            return mu[0].expand(1)[entries]
+        position, along = entries, {}
+        for dim in reversed(range(len(shape))):
+            along[dim], position = position % shape[dim], position // shape[dim]
+        bounds = [values[along[dim]] for dim, values in zip(self.dims_of(shape), mu, strict=True)]
+        nu = bounds[0]
+        for bound in bounds[1:]:
+            nu = nu.minimum(bound)
+        return nu
+
     def _reduce(self, nu: Tensor) -> Accumulators:
         if nu.dim() <= 1:
             return (nu,)

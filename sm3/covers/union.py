@@ -8,6 +8,8 @@ from sm3.covers.base import Cover, Shape
 from sm3.remote.cover_specs import UnionSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from sm3.covers.base import Accumulators
@@ -36,13 +38,25 @@ class Union(Cover):
 
     def bound(self, mu: Accumulators, shape: Shape) -> Tensor:
         """Min over the members' bounds."""
-        nu, start = None, 0
+        return self._least(member.bound(own, shape) for member, own in self._shares(mu, shape))
+
+    def bound_at(self, mu: Accumulators, shape: Shape, entries: Tensor) -> Tensor:
+        """Min over the members' bounds at `entries`."""
+        return self._least(member.bound_at(own, shape, entries) for member, own in self._shares(mu, shape))
+
+    def _shares(self, mu: Accumulators, shape: Shape) -> Iterator[tuple[Cover, Accumulators]]:
+        """Each member and its own accumulators."""
+        start = 0
         for member in self.members:
             stop = start + len(member.accumulator_shapes(shape))
-            own = member.bound(mu[start:stop], shape)
-            nu = own if nu is None else nu.minimum(own)
+            yield member, mu[start:stop]
             start = stop
-        assert nu is not None
+
+    @staticmethod
+    def _least(bounds: Iterator[Tensor]) -> Tensor:
+        nu = next(bounds)
+        for bound in bounds:
+            nu = nu.minimum(bound)
         return nu
 
     def _reduce(self, nu: Tensor) -> Accumulators:

@@ -27,6 +27,10 @@ class Whole(Cover):
         """The accumulator, everywhere."""
         return mu[0].expand(shape)
 
+    def bound_at(self, mu: Accumulators, shape: Shape, entries: Tensor) -> Tensor:
+        """The one accumulator, for each of `entries`."""
+        return mu[0].expand(entries.shape)
+
     def _reduce(self, nu: Tensor) -> Accumulators:
         return (nu.amax(),)
 

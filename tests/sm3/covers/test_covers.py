@@ -107,6 +107,16 @@ def test_bound_is_the_min_over_the_sets_of_each_entry(spec, shape):
 
 
 @pytest.mark.parametrize(("spec", "shape"), CASES)
+def test_the_bound_of_some_entries_is_that_of_all_at_those(spec, shape):
+    cover = from_spec(spec)
+    mu = tuple(torch.rand(s) for s in cover.accumulator_shapes(shape))
+    if prod(shape):
+        entries = torch.randint(prod(shape), (17,))
+        some = cover.bound_at(mu, shape, entries)
+        assert torch.equal(some, cover.bound(mu, shape).flatten()[entries])
+
+
+@pytest.mark.parametrize(("spec", "shape"), CASES)
 def test_nan_reaches_exactly_the_sets_that_hold_it(spec, shape):
     if prod(shape) == 0:
         pytest.skip("no entry to be NaN")
