@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
-from server.worker.data.registry import CORPORA
-from sm3.remote.recipe_specs import SIZES, LanguageModelSpec, num_parameters
+from server.worker.data.base import Corpus
+from server.worker.data.images import ImageSet
+from server.worker.data.registry import CORPORA, IMAGE_SETS
+from sm3.remote.recipe_specs import (
+    IMAGE_MODELS,
+    SIZES,
+    CorpusName,
+    ImageSetName,
+    ImagesSpec,
+    LanguageModelSpec,
+    num_parameters,
+)
 from sm3.remote.wire import RecipeView
 
 
 def recipe_views() -> tuple[RecipeView, ...]:
     """Returns every recipe with its sizes, and its data with licence and provenance."""
-    sizes: dict[str, dict[str, int | str]] = {
-        size.value: asdict(info)
-        | {"parameters": num_parameters(LanguageModelSpec(name="language-model", size=size))}
-        for size, info in SIZES.items()
-    }
-    data = {
-        name.value: {"title": corpus.title, "licence": corpus.licence, "provenance": corpus.provenance}
-        for name, corpus in CORPORA.items()
-    }
     return (
         RecipeView(
             name="language-model",
             summary="A small GPT that learns to predict the next piece of a text; loss in nats a token.",
             json_schema=LanguageModelSpec.model_json_schema(),
-            sizes=sizes,
-            data=data,
+            sizes={
+                size.value: asdict(info)
+                | {"parameters": num_parameters(LanguageModelSpec(name="language-model", size=size))}
+                for size, info in SIZES.items()
+            },
+            data=_described(CORPORA),
+        ),
+        RecipeView(
+            name="images",
+            summary="A small classifier of 28x28 grey images in ten classes; loss in nats an image.",
+            json_schema=ImagesSpec.model_json_schema(),
+            sizes={
+                model.value: {
+                    "described": described,
+                    "parameters": num_parameters(ImagesSpec(name="images", model=model)),
+                }
+                for model, described in IMAGE_MODELS.items()
+            },
+            data=_described(IMAGE_SETS),
         ),
     )
+
+
+def _described(
+    declared: Mapping[CorpusName, Corpus] | Mapping[ImageSetName, ImageSet],
+) -> dict[str, dict[str, str]]:
+    """Returns title, licence and provenance of each, by its name."""
+    return {
+        name.value: {"title": data.title, "licence": data.licence, "provenance": data.provenance}
+        for name, data in declared.items()
+    }

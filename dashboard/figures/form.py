@@ -22,13 +22,15 @@ MAIN = (
     "recipe.name",
     "recipe.size",
     "recipe.corpus",
+    "recipe.dataset",
+    "recipe.model",
     "optimizer.name",
     "optimizer.lr",
     "optimizer.momentum",
     "optimizer.cover.kind",
     "steps",
 )
-"""The fields that are always in sight, in this order."""
+"""The fields that are always in sight, in this order; a recipe has those of them that are its own."""
 
 NONE = "none"
 """The choice of an optional variant that leaves it out."""
@@ -157,8 +159,6 @@ def _resolve(node: Mapping[str, Any]) -> dict[str, Any]:
 def _leaf(node: Mapping[str, Any], path: str) -> Field | None:
     default = node.get("default")
     description = node.get("description", "") if "enum" not in node else ""
-    if "const" in node:
-        return Field(path, Kind.CHOICE, node["const"], options=(node["const"],))
     if "enum" in node:
         return Field(path, Kind.CHOICE, default, options=tuple(node["enum"]))
     kind = node.get("type")

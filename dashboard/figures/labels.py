@@ -21,10 +21,12 @@ _GROUPS = {
 
 
 def spec_label(spec: JobSpec) -> str:
-    """Returns recipe and optimizer, such as ``language-model tiny · sm3``.
+    """Returns recipe, size or kind of model, and optimizer, such as ``language-model tiny · sm3``.
 
     >>> spec_label(JobSpec(recipe={"name": "language-model"}))
     'language-model tiny · sm3'
+    >>> spec_label(JobSpec(recipe={"name": "images", "model": "cnn"}))
+    'images cnn · sm3'
     """
     return f"{spec.recipe.name} {spec.recipe.size} · {spec.optimizer.name}"
 

@@ -55,7 +55,7 @@ AveragingSpec = Annotated[PolyakSpec | ExponentialSpec, Field(discriminator="kin
 
 
 class ValidationSpec(Spec):
-    """How often the held-out text is evaluated; the last step always is."""
+    """How often the held-out data are evaluated; the last step always is."""
 
     every: int = Field(250, ge=1, le=1_000_000, description="steps from validation to validation")
 

@@ -18,6 +18,7 @@ from dashboard.figures.paths import flatten, nest
 from dashboard.figures.plain import plain
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import AdamWSpec, Sm3Spec
+from sm3.remote.recipe_specs import ImagesSpec
 from sm3.remote.wire import JobState, JobView, Progress
 
 URL = "http://127.0.0.1:8000"
@@ -31,6 +32,8 @@ SPECS = [
     ),
     DEMO.model_copy(update={"optimizer": AdamWSpec()}),
     DEMO.model_copy(update={"optimizer": AdamWSpec(beta2=0.95), "labels": {"who": "it's me; rm -rf $HOME"}}),
+    JobSpec(recipe=ImagesSpec(name="images")),
+    JobSpec(recipe=ImagesSpec(name="images", dataset="fashion-mnist", model="cnn", batch_size=7), steps=9),
 ]
 
 
@@ -69,7 +72,7 @@ def test_python_builds_the_same_job(spec: JobSpec) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_command_line_sets_what_differs_and_nothing_else(spec: JobSpec) -> None:
     words = shlex.split(equivalents(spec, URL).cli.replace("\\\n", ""))
-    assert words[:3] == ["sm3", "launch", "language-model"]
+    assert words[:3] == ["sm3", "launch", spec.recipe.name]
     settings = [word for word in words[3:] if word != "--set"]
     assert [setting.partition("=")[0] for setting in settings] == [
         path for path in changes(spec) if path != "recipe.name"
@@ -82,9 +85,23 @@ def test_the_form_left_alone_is_the_default_job() -> None:
 
 
 def test_the_form_has_the_main_fields_first_and_no_field_twice() -> None:
-    paths = [field.path for field in fields({})]
-    assert tuple(paths[: len(MAIN)]) == MAIN
-    assert len(set(paths)) == len(paths)
+    seen = set()
+    for recipe in ("language-model", "images"):
+        paths = [field.path for field in fields({"recipe.name": recipe})]
+        main = [path for path in MAIN if path in paths]
+        assert paths[: len(main)] == main
+        assert len(set(paths)) == len(paths)
+        seen |= set(main)
+    assert seen == set(MAIN)
+
+
+def test_choosing_another_recipe_changes_the_fields() -> None:
+    form = {field.path: field for field in fields({"recipe.name": "images"})}
+    assert form["recipe.name"].options == fields({})[0].options
+    assert {"recipe.dataset", "recipe.model", "recipe.batch_size"} <= form.keys()
+    assert not {"recipe.size", "recipe.corpus", "recipe.context"} & form.keys()
+    values = {path: field.default for path, field in form.items()} | {"recipe.name": "images"}
+    assert spec_of(values).recipe == ImagesSpec(name="images")
 
 
 def test_choosing_another_optimizer_changes_the_fields() -> None:
@@ -160,6 +177,7 @@ def test_the_newest_training_job_is_shown_and_without_one_the_newest() -> None:
 def test_labels_name_recipe_optimizer_and_the_end_of_the_id() -> None:
     assert spec_label(DEMO) == "language-model tiny · sm3"
     assert job_label(job(JobState.RUNNING, "beef")) == "language-model tiny · sm3 · beef"
+    assert spec_label(JobSpec(recipe=ImagesSpec(name="images", model="cnn"))) == "images cnn · sm3"
 
 
 def test_the_invitation_says_how_large_the_demo_is() -> None:

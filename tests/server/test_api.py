@@ -178,10 +178,12 @@ def test_openapi_shows_examples_that_are_valid_jobs(http: httpx.Client) -> None:
 
 def test_recipes_tell_their_sizes_and_the_licence_of_their_data(service: RunningService) -> None:
     with service.client as client:
-        (recipe,) = client.recipes()
-    assert recipe.sizes["tiny"]["parameters"] == 929_280
-    assert recipe.sizes["gpt2-small"]["layers"] == 12
-    assert all(data["licence"] and data["provenance"] for data in recipe.data.values())
+        recipes = {recipe.name: recipe for recipe in client.recipes()}
+    assert recipes["language-model"].sizes["tiny"]["parameters"] == 929_280
+    assert recipes["language-model"].sizes["gpt2-small"]["layers"] == 12
+    assert recipes["images"].sizes["mlp"]["parameters"] == 235_146
+    for recipe in recipes.values():
+        assert all(data["licence"] and data["provenance"] for data in recipe.data.values())
 
 
 def test_a_queued_job_is_cancelled_at_once_and_twice_is_once(service: RunningService) -> None:

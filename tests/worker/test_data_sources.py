@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -58,7 +58,7 @@ def wheel(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def source_of(wheel: Path, **changes: str) -> RegistryWheel:
+def source_of(wheel: Path, **changes: str) -> RegistryWheel[Sequence[Document]]:
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     fields = {"package": "tiny-bible", "version": "1.0", "sha256": sha256, "member": MEMBER, **changes}
     return RegistryWheel(**fields, size_mb=1, parse=read_database)

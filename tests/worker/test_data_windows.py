@@ -2,42 +2,15 @@
 
 import subprocess
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from server.worker.data.windows import Windows, permute
+from server.worker.data.windows import Windows
 
 HUNDRED = Windows(np.arange(1001, dtype=np.uint16), context=10)
-
-
-@given(size=st.integers(1, 100), key=st.binary(max_size=64))
-@settings(deadline=None)
-def test_a_permutation_visits_every_index_once(size, key):
-    assert sorted(permute(index, size=size, key=key) for index in range(size)) == list(range(size))
-
-
-@given(size=st.integers(1, 2**50), index=st.integers(0, 2**50 - 1))
-def test_a_permutation_of_a_huge_range_stays_in_range(size, index):
-    assert 0 <= permute(index % size, size=size, key=b"key") < size
-
-
-def test_orders_of_different_keys_agree_no_more_than_chance():
-    orders = [[permute(index, size=1000, key=bytes([key])) for index in range(1000)] for key in range(20)]
-    places_in_common = [
-        sum(map(int.__eq__, first, second))
-        for number, first in enumerate(orders)
-        for second in orders[:number]
-    ]
-    assert sum(places_in_common) / len(places_in_common) < 2  # chance says 1
-
-
-def test_neighbours_do_not_stay_together():
-    order = [permute(index, size=1000, key=b"key") for index in range(1000)]
-    assert sum(abs(second - first) == 1 for first, second in pairwise(order)) < 10
 
 
 def test_an_epoch_visits_every_window_once_and_the_next_one_in_another_order():

@@ -10,24 +10,40 @@ from typing import get_args
 import pytest
 import torch
 
+from server.worker.data.mnist import MNIST_5K
 from server.worker.data.stdlib import STDLIB, PythonFiles
-from server.worker.recipes import language_model
+from server.worker.recipes import images, language_model
 from server.worker.recipes.base import Task, build
 from server.worker.recipes.model_gpt import INIT_STD, GPTConfig, create_gpt
 from server.worker.recipes.registry import RECIPES
-from sm3.remote.recipe_specs import CorpusName, LanguageModelSpec, num_parameters
+from sm3.remote.recipe_specs import (
+    NUM_CLASSES,
+    CorpusName,
+    ImageSetName,
+    ImagesSpec,
+    LanguageModelSpec,
+    RecipeSpec,
+    num_parameters,
+)
+from tests.worker.drawn_images import DrawnImages
 
 CPU = torch.device("cpu")
-SMALLEST = {"language-model": LanguageModelSpec(name="language-model", context=16, batch_size=4)}
+SMALLEST = {
+    "language-model": LanguageModelSpec(name="language-model", context=16, batch_size=4),
+    "images": ImagesSpec(name="images", batch_size=16),
+}
+NUM_CHOICES = {"language-model": SMALLEST["language-model"].shape.vocab, "images": NUM_CLASSES}
 TINY = GPTConfig(layers=2, width=32, heads=4, context=12, vocab=50, tied=False)
 
 
 @pytest.fixture(scope="module")
 def cache_dir(tmp_path_factory):
-    """An empty cache, and one package of the standard library for all of it: tokens in a second, not in five."""
+    """An empty cache, and little data: one package of the standard library, images drawn here."""
     package = replace(STDLIB, sources=(PythonFiles(Path(sysconfig.get_path("stdlib"), "asyncio")),))
+    drawn = replace(MNIST_5K, sources=(DrawnImages(),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(language_model, "CORPORA", {CorpusName.STDLIB: package})
+        patch.setattr(images, "IMAGE_SETS", {ImageSetName.MNIST_5K: drawn})
         yield tmp_path_factory.mktemp("cache")
 
 
@@ -63,8 +79,9 @@ def equal(first, second) -> bool:
 
 
 def test_every_spec_has_a_recipe_under_its_name():
-    members = get_args(LanguageModelSpec.model_fields["name"].annotation)
-    assert list(RECIPES) == list(members) == list(SMALLEST)
+    union, _ = get_args(RecipeSpec)
+    names = [name for spec in get_args(union) for name in get_args(spec.model_fields["name"].annotation)]
+    assert list(RECIPES) == names == list(SMALLEST)
 
 
 def test_one_seed_gives_the_same_weights_and_data_whatever_torchs_global_generator_says(make):
@@ -99,7 +116,7 @@ def test_validation_is_the_same_every_time_and_for_every_seed(make):
 def test_an_untrained_model_guesses_at_random(task, spec):
     loss = task.loss(task.model, task.train_batch(0))
     assert loss.shape == ()
-    assert abs(loss.item() - math.log(spec.shape.vocab)) < 0.3  # nats; initial logits are near 0
+    assert abs(loss.item() - math.log(NUM_CHOICES[spec.name])) < 0.3  # nats; initial logits are near 0
 
 
 def test_the_model_has_as_many_parameters_as_the_spec_predicts(task, spec):
@@ -128,8 +145,9 @@ def test_a_few_steps_lower_the_held_out_loss(make):
     assert held_out() < before - 0.5
 
 
-def test_provenance_says_corpus_licence_source_and_digest(task):
-    assert {"corpus", "licence", "source", "sha256"} <= task.provenance.keys()
+def test_provenance_says_title_licence_source_and_digest(task):
+    assert {"licence", "provenance", "source", "sha256"} <= task.provenance.keys()
+    assert {"corpus", "dataset"} & task.provenance.keys()
     assert all(task.provenance.values())
 
 

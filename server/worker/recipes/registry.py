@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-from server.worker.recipes import language_model
+from server.worker.recipes import images, language_model
 from server.worker.recipes.base import Builder
 
-RECIPES: Mapping[str, Builder] = MappingProxyType({
+# Any: each builder takes the spec that carries its name, which a mapping's type cannot say.
+RECIPES: Mapping[str, Builder[Any]] = MappingProxyType({
     "language-model": language_model.build,
+    "images": images.build,
 })
