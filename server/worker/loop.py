@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import torch
 
 from server.worker.averaging import Average
+from server.worker.laps import Laps
 from server.worker.manifest import build_manifest
 from server.worker.optimizers import build_optimizer, build_schedule
 from server.worker.recipes.base import Task
-from sm3.probes import PROBES, Recorder
+from sm3.probes.recorder import Recorder
 from sm3.remote.job_specs import Device, JobSpec, Precision
 from sm3.remote.tracker import Tracker
 
@@ -79,26 +80,37 @@ class Run:
         average = None
         if self.spec.averaging is not None:
             average = Average(self.spec.averaging, model, steps=self.spec.steps)
-        recorder = Recorder(optimizer, [PROBES[name]() for name in self.spec.record.probes])
+        recorder = Recorder(optimizer, self.spec.record, seed=self.spec.seed)
+        laps = Laps(self.device, clock=self.clock)
         model.train()
         self._since_s = self.clock()
         for step in range(1, self.spec.steps + 1):
+            is_last, is_due = step == self.spec.steps, recorder.is_due(step)
             lrs = [float(group["lr"]) for group in optimizer.param_groups]
+            batch = self.task.train_batch(step - 1)
+            laps.start(counted=is_due or is_last)
             with self._precision():
-                loss = self.task.loss(model, self.task.train_batch(step - 1))
+                loss = self.task.loss(model, batch)
+            laps.end("forward_s")
             loss.backward()  # type: ignore[no-untyped-call]
+            laps.end("backward_s")
             self._losses.append(loss.detach())
+            recorder.before(step, everything=is_last)
+            laps.end("probe_s")
             optimizer.step()
+            laps.end("optimizer_s")
+            recorder.observe()
+            laps.end("probe_s")
             schedule.step()
             if average is not None:
                 average.update(step)
             if step == 1:
-                self._tell(optimizer, average)
+                self._tell(optimizer, average, recorder)
             asked_to_stop = self.stop.is_set() or self.tracker.fenced is not None
             if not asked_to_stop and self._is_due(step, self.spec.validation.every):
                 self._validate(step, average)
-            if asked_to_stop or step == 1 or self._is_due(step, self.spec.record.every):
-                self._record(step, recorder, lrs)
+            if asked_to_stop or is_due or is_last:
+                self._record(step, recorder, lrs, laps)
             if asked_to_stop and step < self.spec.steps:
                 raise Stopped(f"stopped after step {step:,} of {self.spec.steps:,}")
             optimizer.zero_grad(set_to_none=True)
@@ -112,7 +124,7 @@ class Run:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _tell(self, optimizer: torch.optim.Optimizer, average: Average | None) -> None:
+    def _tell(self, optimizer: torch.optim.Optimizer, average: Average | None, recorder: Recorder) -> None:
         self.tracker.manifest(
             build_manifest(
                 optimizer,
@@ -120,6 +132,7 @@ class Run:
                 device=self.device,
                 provenance=self.task.provenance,
                 averaging_bytes=average.num_bytes if average is not None else 0,
+                probe_bytes=recorder.probe_bytes,
             )
         )
 
@@ -156,12 +169,14 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _record(self, step: int, recorder: Recorder, lrs: list[float]) -> None:
+    def _record(self, step: int, recorder: Recorder, lrs: list[float], laps: Laps) -> None:
         """Spools a frame: the loss of every step since the last one, and what the probes read now."""
         losses = torch.stack(self._losses).float().cpu().tolist()
         self._wait_for_device()
         step_s = (self.clock() - self._since_s - self._elsewhere_s) / len(losses)
-        arrays, scalars = recorder.read(lrs)
+        laps.start(counted=True)
+        arrays, scalars = recorder.read(step, lrs, everything=step == self.spec.steps)
+        laps.end("probe_s")
         first = step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             self.tracker.scalar("loss", number, loss)
@@ -169,7 +184,7 @@ class Run:
             "lr": lrs[0],
             "step_s": step_s,
             "tokens_per_s": self.task.tokens_per_batch / step_s,
-        }
+        } | laps.means()
         for series, value in scalars.items():
             self.tracker.scalar(series, step, value)
         self.tracker.frame(step, arrays)

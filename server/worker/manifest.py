@@ -9,6 +9,7 @@ import torch
 
 from sm3.optimizer import SM3
 from sm3.probes.accumulators import parts
+from sm3.probes.state_rules import StateRule, rule_of
 from sm3.probes.tracking import Tracked, tracked
 from sm3.remote.wire import Manifest, Memory, TensorInfo
 
@@ -20,9 +21,11 @@ def build_manifest(
     device: torch.device,
     provenance: Mapping[str, str],
     averaging_bytes: int = 0,
+    probe_bytes: int = 0,
 ) -> Manifest:
     """Returns the manifest of an optimizer that has stepped at least once: all bytes are measured."""
     kernels = {c.name: c.kernel for c in optimizer.kernels()} if isinstance(optimizer, SM3) else {}
+    rule = rule_of(optimizer)
     by_name = {t.name: t for t in tracked(optimizer, [0.0] * len(optimizer.param_groups))}
     tensors = []
     parameter_bytes = state_bytes = 0
@@ -32,7 +35,8 @@ def build_manifest(
             state_bytes += sum(
                 v.nbytes for v in optimizer.state[param].values() if isinstance(v, torch.Tensor)
             )
-            tensors.append(_tensor_info(by_name[name], param, optimizer.state[param], kernels.get(name, "")))
+            kernel = kernels.get(name, "")
+            tensors.append(_tensor_info(by_name[name], param, optimizer.state[param], rule, kernel))
     accumulator_bytes = sum(t.accumulator_bytes for t in tensors)
     momentum_bytes = sum(t.momentum_bytes for t in tensors)
     num_parameters = sum(p.numel() for g in optimizer.param_groups for p in g["params"])
@@ -48,6 +52,7 @@ def build_manifest(
             adam_bytes=8 * num_parameters,
             adagrad_bytes=4 * num_parameters,
             averaging_bytes=averaging_bytes,
+            probe_bytes=probe_bytes,
         ),
         provenance=dict(provenance),
         device=_describe(device),
@@ -56,23 +61,20 @@ def build_manifest(
 
 
 def _tensor_info(
-    tensor: Tracked, param: torch.Tensor, state: Mapping[str, object], kernel: str
+    tensor: Tracked, param: torch.Tensor, state: Mapping[str, object], rule: StateRule, kernel: str
 ) -> TensorInfo:
-    sizes = {key: value.nbytes for key, value in state.items() if isinstance(value, torch.Tensor)}
-    momentum_bytes = sum(size for key, size in sizes.items() if key.startswith(("momentum", "exp_avg")))
-    momentum_bytes -= sizes.get("exp_avg_sq", 0)
-    accumulator_bytes = sum(
-        size for key, size in sizes.items() if key.startswith("accumulator") or key == "exp_avg_sq"
-    )
+    """Describes one tensor. Only SM3 has covers: what others keep, probes see as singletons, but it is none."""
+    has_covers = issubclass(rule.optimizer, SM3)
+    accumulator_bytes = rule.accumulator_bytes(state)
     return TensorInfo(
         name=tensor.name,
         shape=tensor.shape,
         dtype=str(param.dtype).removeprefix("torch."),
-        cover=tensor.cover.kind if tensor.cover is not None else "",
+        cover=tensor.cover.kind if tensor.cover is not None and has_covers else "",
         parts=parts(tensor),
         num_accumulators=accumulator_bytes // 4,
         accumulator_bytes=accumulator_bytes,
-        momentum_bytes=momentum_bytes,
+        momentum_bytes=rule.momentum_bytes(state),
         kernel=kernel,
     )
 

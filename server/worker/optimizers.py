@@ -6,7 +6,14 @@ import torch
 
 from sm3.optimizer import SM3
 from sm3.remote.job_specs import ScheduleSpec
-from sm3.remote.optimizer_specs import AdamWSpec, OptimizerSpec, Sm3Spec
+from sm3.remote.optimizer_specs import (
+    AdafactorSpec,
+    AdagradSpec,
+    AdamWSpec,
+    OptimizerSpec,
+    SgdSpec,
+    Sm3Spec,
+)
 from sm3.schedules import WarmupCooldown
 
 
@@ -29,6 +36,20 @@ def build_optimizer(spec: OptimizerSpec, model: torch.nn.Module) -> torch.optim.
         case AdamWSpec():
             return torch.optim.AdamW(
                 parameters, lr=spec.lr, betas=(spec.beta1, spec.beta2), weight_decay=spec.weight_decay
+            )
+        case AdagradSpec():
+            return torch.optim.Adagrad(parameters, lr=spec.lr, eps=spec.eps)
+        case AdafactorSpec():
+            return torch.optim.Adafactor(
+                parameters,
+                lr=spec.lr,
+                beta2_decay=spec.beta2_decay,
+                d=spec.clip,
+                weight_decay=spec.weight_decay,
+            )
+        case SgdSpec():
+            return torch.optim.SGD(
+                parameters, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
             )
 
 

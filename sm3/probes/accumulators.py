@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from sm3.covers import Slices
-from sm3.probes.base import Reading, max_pool
-from sm3.probes.tracking import Tracked
+from sm3.probes.base import MAX_BINS, SHADOW_BINS, Probe, Reading, max_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sm3.probes.tracking import Tracked
 
 
-class Accumulators:
-    """`mu` of every tensor, max-pooled to at most 256 numbers a dim (see :func:`~sm3.probes.base.max_pool`).
+class Accumulators(Probe):
+    """`mu` of every tensor, max-pooled to at most 256 numbers a dim (64 for shadows).
 
     For slices, arrays ``accumulators/dim0/NAME``, ``accumulators/dim1/NAME``, …: a viewer expands the bound of
     an entry as the min over them (arXiv 1901.11150, Algorithm SM3-II, line 6), so a heatmap of any matrix costs
-    at most 512 numbers. For other covers ``accumulators/entries/NAME``: the bound of every entry, pooled.
+    at most 512 numbers, exactly. For other covers ``accumulators/entries/NAME``: the bound of every entry, pooled.
 
-    Unit: squared gradient. Cost: one read of `mu`; for other covers than slices one pass over the tensor.
-    Memory: what it returns.
+    Kind: array a tensor. Unit: gradient². Cost: one read of `mu`; for other covers than slices one pass over the
+    tensor. Memory: none but what it returns.
     """
 
     name: ClassVar[str] = "accumulators"
-    unit: ClassVar[str] = "gradient²"
+    of_shadows: ClassVar[bool] = True
 
-    def read(self, tensors: Sequence[Tracked]) -> Reading:
+    def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
         """Returns the pooled accumulators of ``tensors``."""
         reading = Reading()
         for tensor in tensors:
-            if tensor.cover is None:
-                continue
+            bins = SHADOW_BINS if tensor.is_shadow else MAX_BINS
             for part, values in zip(parts(tensor), _values(tensor), strict=True):
-                reading.arrays[f"accumulators/{part}/{tensor.name}"] = max_pool(values)
+                reading.arrays[f"accumulators/{part}/{tensor.name}"] = max_pool(values, bins=bins)
         return reading
 
 
@@ -47,7 +49,8 @@ def parts(tensor: Tracked) -> tuple[str, ...]:
 
 
 def _values(tensor: Tracked) -> tuple[Tensor, ...]:
-    assert tensor.cover is not None
+    if tensor.cover is None:
+        return ()
     if isinstance(tensor.cover, Slices) and len(tensor.shape) > 1:
         return tensor.mu
     return (tensor.cover.bound(tensor.mu, tensor.shape),)

@@ -1,17 +1,35 @@
-"""What a probe is: something that reads an optimizer's tensors after a step and changes nothing."""
+"""What a probe is: something that reads an optimizer's tensors around a step and changes nothing.
+
+Probes load without torch, as covers do, so that a service can list them; torch comes with the first reading.
+
+Vocabulary:
+
+* **reading**: what a probe found at one step: arrays ``statistic/part/tensor`` and scalars ``series`` or
+  ``series/tensor``, still on the tensors' device.
+* ``statistic@label``: the same statistic of a shadow cover called ``label`` (see :mod:`sm3.shadow`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import re
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from sm3.remote.record_specs import ProbeSettings
 
-from sm3.probes.tracking import Tracked
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sm3.probes.sampled import SampledTruth
+    from sm3.probes.tracking import Tracked
+    from sm3.shadow import WholeTruth
 
 MAX_BINS = 256
+SHADOW_BINS = 64
+"""Bins a dim of arrays that are there once for each shadow."""
 
 
 @dataclass
@@ -27,15 +45,69 @@ class Reading:
     scalars: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Probe(Protocol):
-    """One statistic. The class docstring tells its meaning, unit, cost and memory."""
+@dataclass(frozen=True)
+class Watched:
+    """What is followed at every step for the probes that need it.
+
+    Attributes:
+        sample: exact accumulators of a few entries of every tensor; None where none are sampled.
+        truth: exact accumulators of all entries of chosen tensors; None where none were chosen.
+    """
+
+    sample: SampledTruth | None = None
+    truth: WholeTruth | None = None
+
+
+class Probe:
+    """One statistic. The class docstring tells its meaning, kind, unit, cost and memory.
+
+    Args:
+        watched: what is followed at every step.
+        settings: what was asked of this probe in particular.
+    """
 
     name: ClassVar[str]
-    unit: ClassVar[str]
+    of_shadows: ClassVar[bool] = False
+    """Whether it is read of shadow covers too."""
 
-    def read(self, tensors: Sequence[Tracked]) -> Reading:
-        """Returns the statistic of ``tensors``; changes nothing."""
-        ...
+    def __init__(self, watched: Watched | None = None, settings: ProbeSettings | None = None) -> None:
+        self.watched = watched or Watched()
+        self.settings = settings or ProbeSettings()
+
+    def before(self, tensors: Sequence[Tracked]) -> None:
+        """Look at the tensors before the step that is read next; most probes need not."""
+
+    def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
+        """Returns the statistic of ``tensors`` after ``step`` steps; changes nothing of theirs."""
+        raise NotImplementedError
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory it keeps from step to step."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A probe in words; see :func:`describe`."""
+
+    name: str
+    meaning: str
+    kind: str
+    unit: str
+    cost: str
+    memory: str
+
+
+def describe(probe: type[Probe]) -> Statistic:
+    """Returns what a probe's docstring says: its text, then ``Kind:``, ``Unit:``, ``Cost:`` and ``Memory:``."""
+    text = inspect.getdoc(probe) or ""
+    parts = re.split(r"\b(Kind|Unit|Cost|Memory): ", " ".join(text.replace("``", "").split()))
+    told = {
+        key.lower(): value.strip().rstrip(".") for key, value in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    meaning = re.sub(r":\w+:`~?([^`]*)`", r"\1", parts[0]).strip()
+    return Statistic(probe.name, meaning, **told)
 
 
 def max_pool(values: Tensor, *, bins: int = MAX_BINS) -> Tensor:
@@ -49,6 +121,8 @@ def max_pool(values: Tensor, *, bins: int = MAX_BINS) -> Tensor:
         values: [n₁, …, nₚ], non-negative; a dim of size 0 stays.
         bins: at least 1.
     """
+    import torch
+
     for dim, n in enumerate(values.shape):
         width = -(-n // bins)
         if width <= 1:

@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from sm3.covers import Slices
-from sm3.probes.base import Reading
-from sm3.probes.tracking import Tracked
+from sm3.probes.base import Probe, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sm3.probes.tracking import Tracked
 
 QUANTILES = (0.05, 0.5, 0.95)
 SERIES = ("rate_p05", "rate_p50", "rate_p95")
 
 
-class Rates:
+class Rates(Probe):
     """Quantiles over the entries of each tensor of the effective learning rate `lr/√ν`.
 
     Series ``rate_p05/NAME``, ``rate_p50/NAME``, ``rate_p95/NAME`` over the entries that a gradient has ever
     touched (ν > 0), and ``untouched/NAME``: the share of the others. For slices the quantiles are exact and
-    need no matrix: see :func:`bound_quantiles`.
+    need no matrix: see :func:`bound_quantiles`. For shadows (``rate_p05@LABEL/NAME``, …) they are estimated from
+    the sampled entries where a sample is kept.
 
-    Unit: parameter units per unit of gradient. Cost: sorts Σ dᵢ numbers a tensor. Memory: a few times Σ dᵢ.
+    Kind: series a tensor. Unit: parameter units per unit of gradient. Cost: sorts Σ dᵢ numbers a tensor; for other
+    covers than slices, all entries. Memory: none kept; a few times what it sorts for a moment.
     """
 
     name: ClassVar[str] = "rates"
-    unit: ClassVar[str] = "lr/√ν"
+    of_shadows: ClassVar[bool] = True
 
-    def read(self, tensors: Sequence[Tracked]) -> Reading:
+    def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
         """Returns the quantiles of ``tensors``."""
         reading = Reading()
         for tensor in tensors:
             if tensor.cover is None or prod(tensor.shape) == 0:
                 continue
-            mu = tensor.mu
-            if not (isinstance(tensor.cover, Slices) and len(tensor.shape) > 1):
+            mu, sample = tensor.mu, self.watched.sample
+            size = prod(tensor.shape)
+            if tensor.is_shadow and sample is not None and tensor.name in sample.places:
+                places = sample.places[tensor.name]
+                mu, size = (tensor.cover.bound_at(mu, tensor.shape, places),), len(places)
+            elif not (isinstance(tensor.cover, Slices) and len(tensor.shape) > 1):
                 mu = (tensor.cover.bound(mu, tensor.shape).flatten(),)
-            repeats = prod(tensor.shape) // prod(len(values) for values in mu)
+            repeats = size // prod(len(values) for values in mu)
             nu, touched = bound_quantiles(mu, [1 - q for q in QUANTILES])
             rates = tensor.lr / nu.sqrt()
             for series, rate in zip(SERIES, rates, strict=True):
                 reading.scalars[f"{series}/{tensor.name}"] = rate
-            share = touched.double() * repeats / prod(tensor.shape)
+            share = touched.double() * repeats / size
             reading.scalars[f"untouched/{tensor.name}"] = 1 - share
         return reading
 
@@ -64,6 +72,8 @@ def bound_quantiles(mu: Sequence[Tensor], quantiles: Sequence[float]) -> tuple[T
         The quantiles, float32 [len(quantiles)] (NaN if any accumulator is NaN or no entry is above 0), and the
         number of entries with ν > 0, int64 [].
     """
+    import torch
+
     candidates = torch.cat([values.flatten() for values in mu]).sort().values
     above = torch.ones((), dtype=torch.int64, device=candidates.device).expand(len(candidates))
     touched = torch.ones((), dtype=torch.int64, device=candidates.device)

@@ -55,4 +55,44 @@ class AdamWSpec(Spec):
     weight_decay: float = Field(0.0, ge=0, le=10)
 
 
-OptimizerSpec = Annotated[Sm3Spec | AdamWSpec, Field(discriminator="name")]
+class AdagradSpec(Spec):
+    """AdaGrad as torch has it: one number a parameter, the exact Σ g² that SM3's covers bound.
+
+    torch's AdaGrad has no momentum: compare it with SM3 at ``momentum`` 0. It has no ``weight_decay`` here, which
+    torch would add to the gradient and so to the sums.
+    """
+
+    name: Literal["adagrad"] = "adagrad"
+    lr: float = Field(0.05, gt=0, le=1000)
+    eps: float = Field(1e-10, ge=0, le=1, description="added to the root of the sum")
+
+
+class AdafactorSpec(Spec):
+    """Adafactor as torch has it (arXiv 1804.04235), without momentum: m + n numbers for an m × n matrix.
+
+    It scales each step by the size of the tensor and clips it, so its ``lr`` is not that of the others.
+    """
+
+    name: Literal["adafactor"] = "adafactor"
+    lr: float = Field(0.01, gt=0, le=1000, description="the largest step relative to the tensor's size")
+    beta2_decay: float = Field(-0.8, ge=-10, lt=0, description="the average forgets by 1 - step^beta2_decay")
+    clip: float = Field(1.0, ge=1, le=1000, description="the largest root mean square of an update")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled")
+
+
+class SgdSpec(Spec):
+    """Stochastic gradient descent with momentum as torch has it; it keeps no second moment.
+
+    torch's momentum is m ← βm + g without a factor (1 − β): at momentum 0.9 a step is ten times as long as the
+    same ``lr`` gives in SM3's form.
+    """
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = Field(0.1, gt=0, le=1000)
+    momentum: float = Field(0.9, ge=0, lt=1, description="0 keeps no momentum buffer at all")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="added to the gradient")
+
+
+OptimizerSpec = Annotated[
+    Sm3Spec | AdamWSpec | AdagradSpec | AdafactorSpec | SgdSpec, Field(discriminator="name")
+]

@@ -60,7 +60,7 @@ class Transition(View):
 class Progress(View):
     """How far a job is, from its newest frame.
 
-    ``loss`` and ``val_loss`` are nats a token; ``eta_s`` is the rest of the run at the newest pace.
+    ``loss`` and ``val_loss`` are nats a token or an image; ``eta_s`` is the rest of the run at the newest pace.
     """
 
     step: int = 0
@@ -86,6 +86,7 @@ class Memory(View):
     adam_bytes: int = Field(description="8 bytes a parameter: two fp32 numbers each")
     adagrad_bytes: int = Field(description="4 bytes a parameter: one fp32 number each")
     averaging_bytes: int = Field(0, description="the averaged copy of the parameters; no optimizer state")
+    probe_bytes: int = Field(0, description="kept for statistics from step to step; no optimizer state")
 
 
 class TensorInfo(View):

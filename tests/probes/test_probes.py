@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sm3 import SM3
-from sm3.probes import PROBES, Recorder
+from sm3.covers import from_spec
+from sm3.probes import PROBES, describe
+from sm3.probes.alike import set_moments
 from sm3.probes.base import MAX_BINS, max_pool
 from sm3.probes.rates import bound_quantiles
+from sm3.probes.recorder import Recorder
+from sm3.remote.record_specs import ProbeName, RecordSpec
 
 SMALL = st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]), min_size=1, max_size=6)
 
@@ -71,6 +75,10 @@ def test_pooling_keeps_small_tensors_and_bounds_large_ones() -> None:
     assert max_pool(torch.empty(0, 5)).shape == (0, 5)
 
 
+def recorder(optimizer: torch.optim.Optimizer, *probes: str, **more: object) -> Recorder:
+    return Recorder(optimizer, RecordSpec.model_validate({"probes": probes or list(ProbeName)[:-1], **more}))
+
+
 @pytest.fixture
 def stepped() -> tuple[torch.nn.Module, SM3]:
     torch.manual_seed(0)
@@ -83,9 +91,20 @@ def stepped() -> tuple[torch.nn.Module, SM3]:
     return model, optimizer
 
 
-def test_a_reading_holds_the_optimizers_own_accumulators(stepped: tuple[torch.nn.Module, SM3]) -> None:
+Stepped = tuple[torch.nn.Module, SM3]
+
+
+def test_every_probe_says_what_it_means_in_which_unit_and_what_it_costs() -> None:
+    assert set(PROBES) == set(ProbeName)
+    for name, probe in PROBES.items():
+        told = describe(probe)
+        assert told.name == name == probe.name
+        assert min(map(len, (told.meaning, told.kind, told.unit, told.cost, told.memory))) > 3
+
+
+def test_a_reading_holds_the_optimizers_own_accumulators(stepped: Stepped) -> None:
     model, optimizer = stepped
-    arrays, _ = Recorder(optimizer, [probe() for probe in PROBES.values()]).read([0.1])
+    arrays, _ = recorder(optimizer, "accumulators").read(10, [0.1])
     for name, param in model.named_parameters():
         kept = optimizer.accumulators(param)
         found = [a for key, a in arrays.items() if key.endswith(f"/{name}")]
@@ -94,9 +113,9 @@ def test_a_reading_holds_the_optimizers_own_accumulators(stepped: tuple[torch.nn
             assert np.array_equal(mu.numpy(), array)
 
 
-def test_rates_equal_those_of_the_formed_bound(stepped: tuple[torch.nn.Module, SM3]) -> None:
+def test_rates_equal_those_of_the_formed_bound(stepped: Stepped) -> None:
     model, optimizer = stepped
-    _, scalars = Recorder(optimizer, [PROBES["rates"]()]).read([0.25])
+    _, scalars = recorder(optimizer, "rates").read(10, [0.25])
     for name, param in model.named_parameters():
         nu = optimizer.cover(param).bound(optimizer.accumulators(param), tuple(param.shape)).flatten()
         touched = nu[nu > 0].sort().values
@@ -106,28 +125,216 @@ def test_rates_equal_those_of_the_formed_bound(stepped: tuple[torch.nn.Module, S
         assert scalars[f"rate_p05/{name}"] <= scalars[f"rate_p50/{name}"] <= scalars[f"rate_p95/{name}"]
 
 
-def test_activation_counts_rows_whose_gradient_is_zero(stepped: tuple[torch.nn.Module, SM3]) -> None:
+@pytest.mark.parametrize("cover", ["slices", {"kind": "blocks", "tile": 4}])
+def test_rate_profiles_are_the_means_of_the_formed_rates(cover: object) -> None:
+    torch.manual_seed(0)
+    p = torch.nn.Parameter(torch.randn(7, 5))
+    optimizer = SM3([("w", p)], lr=0.1, cover=cover)  # type: ignore[arg-type]
+    for _ in range(3):
+        p.grad = torch.randn(7, 5)
+        p.grad[2] = 0
+        optimizer.step()
+    arrays, _ = recorder(optimizer, "rate_profiles").read(10, [0.5])
+    rate = 0.5 / optimizer.cover(p).bound(optimizer.accumulators(p), (7, 5)).sqrt()
+    for dim in (0, 1):
+        finite = torch.where(rate.isfinite(), rate, torch.nan)
+        expected = finite.nanmean(1 - dim).nan_to_num(0.0)
+        np.testing.assert_allclose(arrays[f"rate_profiles/dim{dim}/w"], expected.numpy(), rtol=1e-5)
+
+
+def test_activation_counts_and_maps_rows_whose_gradient_is_zero(stepped: Stepped) -> None:
     _, optimizer = stepped
-    _, scalars = Recorder(optimizer, [PROBES["activation"]()]).read([0.1])
+    arrays, scalars = recorder(optimizer, "activation").read(10, [0.1])
     assert scalars["zero_rows/0.weight"] == pytest.approx(18 / 20)  # tokens 2 and 5 of 20
     assert scalars["zero_cols/0.weight"] == 0
+    assert np.flatnonzero(arrays["activation/dim0/0.weight"]).tolist() == [2, 5]
     assert "zero_rows/1.bias" not in scalars
 
 
-def test_reading_changes_nothing(stepped: tuple[torch.nn.Module, SM3]) -> None:
+def test_reading_changes_nothing(stepped: Stepped) -> None:
     model, optimizer = stepped
     before = [t.clone() for p in model.parameters() for t in (p.detach(), p.grad, *optimizer.accumulators(p))]
-    Recorder(optimizer, [probe() for probe in PROBES.values()]).read([0.1])
+    everything = recorder(optimizer, truth=["*"], shadows=[{"cover": {"kind": "whole"}}])
+    everything.before(3, everything=True)
+    everything.observe()
+    everything.read(3, [0.1], everything=True)
     after = [t for p in model.parameters() for t in (p.detach(), p.grad, *optimizer.accumulators(p))]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_the_update_ratio_is_what_the_step_changed() -> None:
+    torch.manual_seed(0)
+    p = torch.nn.Parameter(torch.randn(6, 4))
+    optimizer = SM3([("w", p)], lr=0.1, weight_decay=0.3)
+    watching = recorder(optimizer, "updates")
+    before = p.detach().clone()
+    p.grad = torch.randn(6, 4)
+    watching.before(1)
+    optimizer.step()
+    _, scalars = watching.read(1, [0.1])
+    moved = (p.detach() - before).norm() / p.detach().norm()
+    assert scalars["update_ratio/w"] == pytest.approx(float(moved))
+    assert scalars["momentum_norm/w"] == pytest.approx(float(optimizer.state[p]["momentum"].norm()))
+    assert "update_ratio/w" not in watching.read(1, [0.1])[1]  # nothing was seen before a second step
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_the_momentum_norm_is_of_the_decoded_momentum(dtype: str) -> None:
+    torch.manual_seed(0)
+    p, q = (torch.nn.Parameter(torch.ones(6, 300)) for _ in range(2))
+    grad = torch.randn(6, 300)
+    found = []
+    for param, stored in ((p, "fp32"), (q, dtype)):
+        optimizer = SM3([("w", param)], lr=0.1, momentum_dtype=stored)
+        param.grad = grad
+        optimizer.step()
+        found.append(recorder(optimizer, "updates").read(1, [0.1])[1]["momentum_norm/w"])
+    assert found[1] == pytest.approx(found[0], rel=0.01)
+
+
+def test_growth_is_one_under_a_steady_gradient_and_old_outliers_are_saturated() -> None:
+    p = torch.nn.Parameter(torch.zeros(3, 3))
+    optimizer = SM3([("w", p)], lr=0.1, cover={"kind": "slices", "dims": [0]})
+    watching = recorder(optimizer, "growth")
+    for step in range(1, 11):
+        p.grad = torch.ones(3, 3)
+        if step == 1:
+            p.grad[1] = 1e4
+        optimizer.step()
+        _, scalars = watching.read(step, [0.1])
+    assert scalars["growth/w"] == pytest.approx(1.0, rel=1e-5)
+    assert scalars["saturated/w"] == pytest.approx(1 / 3)
+
+
+def test_nonfinite_entries_are_counted() -> None:
+    p = torch.nn.Parameter(torch.zeros(2, 3))
+    optimizer = SM3([("w", p)], lr=0.1, nonfinite="propagate")
+    p.grad = torch.tensor([[1.0, torch.nan, torch.inf], [1.0, 1.0, 1.0]])
+    optimizer.step()
+    _, scalars = recorder(optimizer, "nonfinite").read(1, [0.1])
+    assert scalars["nonfinite/w"] == 2
+    assert scalars["nonfinite_mu/w"] == 3  # one row and two columns
+
+
+def test_idle_rows_are_counted_from_reading_to_reading() -> None:
+    p = torch.nn.Parameter(torch.zeros(3, 2))
+    optimizer = SM3([("w", p)], lr=0.1)
+    watching = recorder(optimizer, "idle", every=1)
+    for step, active in enumerate(([0, 1, 2], [0], [1]), start=1):
+        p.grad = torch.zeros(3, 2)
+        p.grad[active] = 1
+        optimizer.step()
+        arrays, scalars = watching.read(step, [0.1])
+    assert arrays["idle/dim0/w"].tolist() == [1, 0, 2]
+    assert (scalars["idle_p50/w"], scalars["idle_max/w"]) == (1, 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    cover=st.sampled_from([
+        "slices",
+        {"kind": "slices", "dims": [0]},
+        {"kind": "slices", "dims": [1]},
+        "whole",
+    ]),
+    k=st.integers(1, 20),
+    seed=st.integers(0, 99),
+)
+def test_the_largest_bounds_are_those_of_the_formed_matrix(
+    shape: tuple[int, int], cover: object, k: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    p = torch.nn.Parameter(torch.zeros(shape))
+    optimizer = SM3([("w", p)], lr=0.1, cover=cover)  # type: ignore[arg-type]
+    p.grad = torch.randn(shape)
+    optimizer.step()
+    arrays, _ = recorder(optimizer, "topk", probe_settings={"topk": {"k": k}}).read(1, [0.1])
+    formed = optimizer.cover(p).bound(optimizer.accumulators(p), shape).flatten()
+    assert arrays["topk/bound/w"].tolist() == formed.topk(min(k, len(formed))).values.tolist()
+
+
+@pytest.mark.parametrize(
+    "cover",
+    [
+        "slices",
+        {"kind": "slices", "dims": [1]},
+        "whole",
+        {"kind": "blocks", "tile": [2, 3]},
+        {"kind": "reshaped", "view": [7, 4], "inner": {"kind": "slices"}},
+        {
+            "kind": "union",
+            "members": [{"kind": "slices"}, {"kind": "singletons"}, {"kind": "blocks", "tile": 3}],
+        },
+        {"kind": "explicit", "shape": [4, 7], "sets": [list(range(20)), list(range(10, 28)), []]},
+    ],
+    ids=str,
+)
+def test_set_moments_are_those_of_the_explicit_sets(cover: object) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(4, 7)
+    made = from_spec(cover)  # type: ignore[arg-type]
+    found = set_moments(made, x)
+    assert found is not None
+    sets = [x.flatten()[s] for s in made.sets((4, 7)) if s]
+    if made.kind == "union":  # singletons share nothing and are left out
+        sets = [s for s in sets if len(s) > 1]
+        sets += [x.flatten()[s] for s in made.members[2].sets((4, 7)) if len(s) == 1]  # type: ignore[attr-defined]
+    expected = [[float(f(s)) for s in sets] for f in (torch.mean, lambda s: s.square().mean(), torch.amax)]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(sorted(ours.tolist()), sorted(theirs), rtol=1e-5)
+
+
+def test_equal_gradients_peak_at_one_and_a_lone_entry_at_the_sets_size() -> None:
+    p = torch.nn.Parameter(torch.zeros(8, 8))
+    optimizer = SM3([("w", p)], lr=0.1)
+    found = {}
+    for kind, grad in (("equal", torch.ones(8, 8)), ("lone", torch.eye(8))):
+        p.grad = grad
+        optimizer.step()
+        found[kind] = recorder(optimizer, "alike").read(1, [0.1])[1]
+    assert found["equal"]["peak_p95/w"] == 1
+    assert found["equal"]["snr_p05/w"] > 1e30
+    assert found["lone"]["peak_p50/w"] == 8
+    assert found["lone"]["snr_p50/w"] == pytest.approx(1 / 7)
+
+
+def test_a_probe_is_read_at_its_own_cadence_and_of_its_own_tensors(stepped: Stepped) -> None:
+    _, optimizer = stepped
+    asked = {"activation": {"every": 3, "tensors": ["0.*"]}, "nonfinite": {"every": "geometric"}}
+    watching = recorder(optimizer, "activation", "nonfinite", every=10, probe_settings=asked)
+    read = {step: watching.read(step, [0.1])[1] for step in range(1, 13) if watching.is_due(step)}
+    with_activation = [step for step, scalars in read.items() if "zero_rows/0.weight" in scalars]
+    assert with_activation == [1, 3, 6, 9, 12]
+    with_counts = [step for step, scalars in read.items() if "nonfinite/0.weight" in scalars]
+    assert with_counts == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
+    assert not any("zero_rows/1.weight" in scalars for scalars in read.values())
+    assert 10 in read
+
+
+def test_everything_reaches_the_host_in_one_copy(stepped: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, optimizer = stepped
+    watching = recorder(optimizer, truth=["*"], shadows=[{"cover": {"kind": "whole"}}])
+    copies = []
+    original = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: copies.append(1) or original(self))
+    for name in ("item", "tolist", "__float__", "__bool__", "__int__"):
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda self, *_, n=name: pytest.fail(f"{n} waits for the device")
+        )
+    watching.observe()
+    copies.clear()
+    read = recorder(optimizer, "tightness", "growth", "updates", "topk").read(1, [0.1])
+    assert read[1]
+    assert len(copies) == 1
+
+
 def test_other_optimizers_report_what_has_a_meaning() -> None:
     model = torch.nn.Linear(4, 3)
-    adam = torch.optim.AdamW(model.named_parameters())
+    sgd = torch.optim.SGD(model.named_parameters(), lr=0.1)
     model(torch.ones(2, 4)).sum().backward()
-    adam.step()
-    arrays, scalars = Recorder(adam, [probe() for probe in PROBES.values()]).read([1e-3])
-    assert arrays == {}
+    sgd.step()
+    arrays, scalars = recorder(sgd).read(1, [1e-3])
+    assert not any(key.startswith(("accumulators/", "tightness")) for key in arrays)
     assert scalars["zero_rows/weight"] == 0
     assert scalars["grad_norm"] > 0
