@@ -19,7 +19,7 @@ from sm3.saved_state import cover_spec, require_same_cover, require_same_groups,
 from sm3.update import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import Tensor
     from torch.optim.optimizer import ParamsT
@@ -289,13 +289,7 @@ class SM3(Optimizer):
 
     def accumulators(self, param: Tensor) -> Accumulators:
         """The current `mu` of a parameter: the state itself, not copies; zeros before the first step."""
-        cover = self.cover(param)
-        state = self.state.get(param, {})
-        if "accumulator_0" not in state:
-            return cover.init(tuple(param.shape), device=param.device)
-        return tuple(
-            state[f"accumulator_{k}"] for k in range(len(cover.accumulator_shapes(tuple(param.shape))))
-        )
+        return self._accumulators(self._find(param))
 
     def state_bytes(self) -> StateBytes:
         """Bytes of state held now; nothing is held for a parameter before its first step."""
@@ -315,6 +309,18 @@ class SM3(Optimizer):
             for index in range(len(self.param_groups))
             for planned in self._plan(index)
         ]
+
+    def watched(self) -> Iterator[tuple[Tensor, Cover, Accumulators]]:
+        """Every parameter in the groups' order, with its cover and its current accumulators (see `accumulators`)."""
+        for index in range(len(self.param_groups)):
+            for planned in self._plan(index):
+                yield planned.param, planned.cover, self._accumulators(planned)
+
+    def _accumulators(self, planned: Planned) -> Accumulators:
+        shape, state = tuple(planned.param.shape), self.state.get(planned.param, {})
+        if "accumulator_0" not in state:
+            return planned.cover.init(shape, device=planned.param.device)
+        return tuple(state[f"accumulator_{k}"] for k in range(len(planned.cover.accumulator_shapes(shape))))
 
     def _find(self, param: Tensor) -> Planned:
         for index in range(len(self.param_groups)):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from sm3.probes.base import Probe, Reading, max_pool
+import numpy as np
+
+from sm3.probes.base import MAX_BINS, Finished, Probe, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
+    from sm3.probes.base import Array
     from sm3.probes.tracking import Tracked
 
 
@@ -20,22 +25,39 @@ class Activation(Probe):
     paper calls what they show an activation pattern (arXiv 1901.11150, section 4): whole rows of an embedding's
     gradient are either zero or not.
 
-    Kind: series and array a tensor. Unit: share, 0 to 1. Cost: two passes over the gradient. Memory: none kept; one
-    bool a gradient entry for a moment.
+    Kind: series and array a tensor. Unit: share, 0 to 1. Cost: three passes over the gradient. Memory: none kept; a
+    copy of the gradient for a moment.
     """
 
     name: ClassVar[str] = "activation"
 
     def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
         """Returns shares and maps of ``tensors``."""
-        reading = Reading()
+        reading = Reading(finish=_shares)
         for tensor in tensors:
             if tensor.grad is None or len(tensor.shape) < 2 or tensor.grad.numel() == 0:
                 continue
-            active = tensor.grad != 0
-            for dim, series in enumerate(("zero_rows", "zero_cols")):
-                others = [k for k in range(active.dim()) if k != dim]
-                slices = active.any(dim=others).float()
-                reading.scalars[f"{series}/{tensor.name}"] = 1 - slices.mean()
-                reading.arrays[f"activation/dim{dim}/{tensor.name}"] = max_pool(slices)
+            magnitude = tensor.grad.abs()
+            for dim in (0, 1):
+                others = [k for k in range(len(tensor.shape)) if k != dim]
+                reading.raw[f"{dim}/{tensor.name}"] = magnitude.amax(others)
         return reading
+
+
+def _shares(raw: Mapping[str, Array]) -> Finished:
+    """From the largest |g| of each slice: what share is zero, and a map of the others."""
+    found = Finished()
+    for key, peaks in raw.items():
+        dim, _, name = key.partition("/")
+        active = peaks != 0
+        found.scalars[f"{('zero_rows', 'zero_cols')[int(dim)]}/{name}"] = float(1 - active.mean())
+        found.arrays[f"activation/dim{dim}/{name}"] = pooled(active)
+    return found
+
+
+def pooled(active: npt.NDArray[np.bool_], *, bins: int = MAX_BINS) -> Array:
+    """Returns 1 for each of at most ``bins`` bins of equal width that any of ``active`` (n,) is in, else 0."""
+    width = max(1, -(-len(active) // bins))
+    padded = np.pad(active, (0, -len(active) % width))
+    found: Array = np.asarray(padded.reshape(-1, width).any(axis=1), np.float32)
+    return found

@@ -16,10 +16,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from sm3.remote.record_specs import ProbeSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -32,6 +35,17 @@ SHADOW_BINS = 64
 """Bins a dim of arrays that are there once for each shadow."""
 
 
+Array = npt.NDArray[np.float32]
+
+
+@dataclass
+class Finished:
+    """What a probe made on the host of what it read: arrays and scalars as in `Reading`."""
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass
 class Reading:
     """What a probe read: tensors still on their device, so that one copy can bring all of them to the host.
@@ -39,10 +53,15 @@ class Reading:
     Attributes:
         arrays: ``statistic/part/tensor`` to a small float32 tensor.
         scalars: series name to a 0-d tensor.
+        raw: by a key of the probe's own, small tensors that `finish` makes statistics of on the host, where NumPy
+            costs less than many small operations on the device.
+        finish: makes them: given `raw` in float32, in the shapes read.
     """
 
     arrays: dict[str, Tensor] = field(default_factory=dict)
     scalars: dict[str, Tensor] = field(default_factory=dict)
+    raw: dict[str, Tensor] = field(default_factory=dict)
+    finish: Callable[[Mapping[str, Array]], Finished] = lambda _: Finished()
 
 
 @dataclass(frozen=True)

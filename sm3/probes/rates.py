@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from sm3.covers import Slices
-from sm3.probes.base import Probe, Reading
+from sm3.probes.base import Finished, Probe, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+    from sm3.probes.base import Array
     from sm3.probes.tracking import Tracked
 
 QUANTILES = (0.05, 0.5, 0.95)
 SERIES = ("rate_p05", "rate_p50", "rate_p95")
+ESTIMATED_FROM = 4096
+"""Entries from which quantiles are estimated where they cannot be had exactly at little cost."""
 
 
 class Rates(Probe):
@@ -24,40 +31,65 @@ class Rates(Probe):
 
     Series ``rate_p05/NAME``, ``rate_p50/NAME``, ``rate_p95/NAME`` over the entries that a gradient has ever
     touched (ν > 0), and ``untouched/NAME``: the share of the others. For slices the quantiles are exact and
-    need no matrix: see :func:`bound_quantiles`. For shadows (``rate_p05@LABEL/NAME``, …) they are estimated from
-    the sampled entries where a sample is kept.
+    need no matrix: see :func:`bound_quantiles`. Under other covers, tensors of more than 4,096 entries are estimated
+    from a sample of as many.
 
-    Kind: series a tensor. Unit: parameter units per unit of gradient. Cost: sorts Σ dᵢ numbers a tensor; for other
-    covers than slices, all entries. Memory: none kept; a few times what it sorts for a moment.
+    Kind: series a tensor. Unit: parameter units per unit of gradient. Cost: sorts Σ dᵢ numbers a tensor on the host;
+    under other covers than slices, at most 4,096. Memory: 8 bytes a sampled entry, under other covers than slices.
     """
 
     name: ClassVar[str] = "rates"
     of_shadows: ClassVar[bool] = True
 
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)  # type: ignore[arg-type]
+        self._places: dict[str, Tensor] = {}
+
     def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
-        """Returns the quantiles of ``tensors``."""
+        """Returns the accumulators, or a sample of the bound, of ``tensors``."""
         reading = Reading()
+        asked: dict[str, tuple[float, int, int]] = {}
         for tensor in tensors:
-            if tensor.cover is None or prod(tensor.shape) == 0:
-                continue
-            mu, sample = tensor.mu, self.watched.sample
             size = prod(tensor.shape)
-            if tensor.is_shadow and sample is not None and tensor.name in sample.places:
-                places = sample.places[tensor.name]
+            if tensor.cover is None or size == 0:
+                continue
+            mu = tensor.mu
+            if not (isinstance(tensor.cover, Slices) and len(tensor.shape) > 1):
+                places = self._drawn(tensor)
                 mu, size = (tensor.cover.bound_at(mu, tensor.shape, places),), len(places)
-            elif not (isinstance(tensor.cover, Slices) and len(tensor.shape) > 1):
-                mu = (tensor.cover.bound(mu, tensor.shape).flatten(),)
-            repeats = size // prod(len(values) for values in mu)
-            nu, touched = bound_quantiles(mu, [1 - q for q in QUANTILES])
-            rates = tensor.lr / nu.sqrt()
-            for series, rate in zip(SERIES, rates, strict=True):
-                reading.scalars[f"{series}/{tensor.name}"] = rate
-            share = touched.double() * repeats / size
-            reading.scalars[f"untouched/{tensor.name}"] = 1 - share
+            asked[tensor.name] = (tensor.lr, size, len(mu))
+            reading.raw |= {f"{tensor.name}/{k}": values for k, values in enumerate(mu)}
+        reading.finish = partial(_finish, asked)
         return reading
 
+    def _drawn(self, tensor: Tracked) -> Tensor:
+        from sm3.probes.sampled import draw
 
-def bound_quantiles(mu: Sequence[Tensor], quantiles: Sequence[float]) -> tuple[Tensor, Tensor]:
+        if tensor.name not in self._places:
+            assert tensor.param is not None
+            places = draw(tensor.shape, ESTIMATED_FROM, seed=0, name=tensor.name)
+            self._places[tensor.name] = places.to(tensor.param.device)
+        return self._places[tensor.name]
+
+    @property
+    def num_bytes(self) -> int:
+        """The places of sampled entries."""
+        return sum(places.nbytes for places in self._places.values())
+
+
+def _finish(asked: Mapping[str, tuple[float, int, int]], raw: Mapping[str, Array]) -> Finished:
+    """Quantiles of each tensor, given its learning rate, how many entries stand for it, and its number of vectors."""
+    found = Finished()
+    for name, (lr, size, vectors) in asked.items():
+        mu = [raw[f"{name}/{k}"] for k in range(vectors)]
+        nu, touched = bound_quantiles(mu, [1 - q for q in QUANTILES])
+        found.scalars |= {f"{s}/{name}": float(r) for s, r in zip(SERIES, lr / np.sqrt(nu), strict=True)}
+        repeats = size // prod(map(len, mu))
+        found.scalars[f"untouched/{name}"] = 1 - touched * repeats / size
+    return found
+
+
+def bound_quantiles(mu: Sequence[Array], quantiles: Sequence[float]) -> tuple[npt.NDArray[np.float32], int]:
     """Returns quantiles of ν = min over k of mu[k][iₖ] over all index tuples with ν > 0, without forming ν.
 
     An entry exceeds t exactly if all of its accumulators do, so the number of entries above t is the product
@@ -69,22 +101,17 @@ def bound_quantiles(mu: Sequence[Tensor], quantiles: Sequence[float]) -> tuple[T
         quantiles: in [0, 1]; q stands for the smallest value with a share of at least q at or below it.
 
     Returns:
-        The quantiles, float32 [len(quantiles)] (NaN if any accumulator is NaN or no entry is above 0), and the
-        number of entries with ν > 0, int64 [].
+        The quantiles, float32 (len(quantiles),) (NaN if any accumulator is NaN or no entry is above 0), and the
+        number of entries with ν > 0.
     """
-    import torch
-
-    candidates = torch.cat([values.flatten() for values in mu]).sort().values
-    above = torch.ones((), dtype=torch.int64, device=candidates.device).expand(len(candidates))
-    touched = torch.ones((), dtype=torch.int64, device=candidates.device)
-    zero = candidates.new_zeros(1)
-    for values in mu:
-        ordered = values.flatten().sort().values
-        above = above * (len(ordered) - torch.searchsorted(ordered, candidates, right=True))
-        touched = touched * (len(ordered) - torch.searchsorted(ordered, zero, right=True).squeeze())
-    at_or_below = touched - above
-    wanted = torch.tensor(quantiles, dtype=torch.float64, device=candidates.device)
-    ranks = (wanted * touched).ceil().long().clamp(min=1)
-    places = torch.searchsorted(at_or_below, ranks).clamp(max=len(candidates) - 1)
-    found = candidates[places]
-    return torch.where((touched == 0) | candidates[-1].isnan(), torch.nan, found), touched
+    ordered = [np.sort(values, axis=None) for values in mu]
+    candidates = np.sort(np.concatenate(ordered))
+    touched = prod(len(values) - int(np.searchsorted(values, 0.0, side="right")) for values in ordered)
+    if touched == 0 or np.isnan(candidates[-1]):
+        return np.full(len(quantiles), np.nan, np.float32), touched
+    above = np.ones(len(candidates), np.int64)
+    for values in ordered:
+        above *= len(values) - np.searchsorted(values, candidates, side="right")
+    ranks = np.maximum(np.ceil(np.asarray(quantiles) * touched), 1)
+    places = np.searchsorted(touched - above, ranks.astype(np.int64))
+    return candidates[np.minimum(places, len(candidates) - 1)], touched

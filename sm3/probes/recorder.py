@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from sm3.covers import from_spec
 from sm3.optimizer import SM3
-from sm3.probes.base import Probe, Reading, Watched
+from sm3.probes.base import Finished, Probe, Reading, Watched
 from sm3.probes.cadence import Cadence, Every, Geometric
 from sm3.probes.checks import record_faults
 from sm3.probes.registry import PROBES
@@ -165,19 +164,19 @@ class Recorder:
             everything: read every probe, due or not.
         """
         tensors = list(tracked(self.optimizer, lrs))
-        total = Reading()
+        readings: list[tuple[str | None, Reading]] = []
         for scheduled in self._probes:
             if not everything and not scheduled.cadence.is_due(step):
                 continue
             chosen = scheduled.chosen(tensors)
-            _take(total, scheduled.probe.read(chosen, step))
+            readings.append((None, scheduled.probe.read(chosen, step)))
             if scheduled.probe.of_shadows:
                 for shadow in self.shadows:
-                    _take(total, scheduled.probe.read(_seen_by(shadow, chosen), step), label=shadow.label)
+                    seen = _seen_by(shadow, chosen)
+                    readings.append((shadow.label, scheduled.probe.read(seen, step)))
         grads = [t.grad for t in tensors if t.grad is not None]
-        if grads:
-            total.scalars["grad_norm"] = torch.nn.utils.get_total_norm(grads)
-        arrays, scalars = _to_host(total)
+        norm = {"grad_norm": torch.nn.utils.get_total_norm(grads)} if grads else {}
+        arrays, scalars = _finished([*readings, (None, Reading(scalars=norm))])
         scalars |= {
             f"accumulator_bytes@{shadow.label}": float(shadow.accumulator_bytes) for shadow in self.shadows
         }
@@ -216,28 +215,34 @@ def _seen_by(shadow: Shadow, tensors: Sequence[Tracked]) -> list[Tracked]:
     ]
 
 
-def _take(total: Reading, reading: Reading, *, label: str | None = None) -> None:
-    """Adds a reading to the total; with a label, under ``statistic@label``."""
+def _finished(readings: Sequence[tuple[str | None, Reading]]) -> tuple[Arrays, Values]:
+    """Brings all readings to the host, finishes them there, and names what is a shadow's by its label."""
+    parts = [(r.arrays, r.scalars, r.raw) for _, r in readings]
+    on_host = iter(_to_host([t for part in parts for held in part for t in held.values()]))
+    arrays: Arrays = {}
+    scalars: Values = {}
+    for (label, reading), (own_arrays, own_scalars, own_raw) in zip(readings, parts, strict=True):
+        found = Finished(
+            {name: next(on_host).copy() for name in own_arrays},
+            {name: float(next(on_host)) for name in own_scalars},
+        )
+        more = reading.finish({name: next(on_host) for name in own_raw})
+        arrays |= {_labelled(n, label): a for n, a in (found.arrays | more.arrays).items()}
+        scalars |= {_labelled(n, label): v for n, v in (found.scalars | more.scalars).items()}
+    return arrays, scalars
 
-    def renamed(name: str) -> str:
-        statistic, slash, rest = name.partition("/")
-        return name if label is None else f"{statistic}@{label}{slash}{rest}"
 
-    total.arrays |= {renamed(name): array for name, array in reading.arrays.items()}
-    total.scalars |= {renamed(name): scalar for name, scalar in reading.scalars.items()}
+def _labelled(name: str, label: str | None) -> str:
+    """``statistic/…`` as it is, or ``statistic@label/…``."""
+    statistic, slash, rest = name.partition("/")
+    return name if label is None else f"{statistic}@{label}{slash}{rest}"
 
 
-def _to_host(reading: Reading) -> tuple[Arrays, Values]:
-    """Moves a reading to the host: all tensors as one flat float32 buffer, in one copy."""
-    tensors = [*reading.arrays.values(), *reading.scalars.values()]
+def _to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
+    """All tensors in float32 on the host, in their shapes: views of one flat buffer that one copy brought."""
     if not tensors:
-        return {}, {}
+        return []
     device = next((t.device for t in tensors if t.device.type != "cpu"), tensors[0].device)
     flat = torch.cat([t.reshape(-1).to(device, torch.float32) for t in tensors]).cpu().numpy()
-    arrays: Arrays = {}
-    offset = 0
-    for name, tensor in reading.arrays.items():
-        size = prod(tensor.shape)
-        arrays[name] = flat[offset : offset + size].reshape(tuple(tensor.shape)).copy()
-        offset += size
-    return arrays, dict(zip(reading.scalars, flat[offset:].tolist(), strict=True))
+    ends = np.cumsum([t.numel() for t in tensors])
+    return [flat[end - t.numel() : end].reshape(tuple(t.shape)) for end, t in zip(ends, tensors, strict=True)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import ceil, floor, nan, sqrt
 from typing import TYPE_CHECKING, ClassVar
 
-from sm3.probes.base import SHADOW_BINS, Probe, Reading, max_pool
+import numpy as np
+
+from sm3.probes.base import SHADOW_BINS, Finished, Probe, Reading, max_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+    from sm3.probes.base import Array
     from sm3.probes.tracking import Tracked
 
 WORST = 10
@@ -40,15 +43,15 @@ class Tightness(Probe):
 
     def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
         """Returns the tightness of ``tensors`` under their covers."""
-        reading = Reading()
+        reading = Reading(finish=_finish)
         sample, truth = self.watched.sample, self.watched.truth
         for tensor in tensors:
             if tensor.cover is None:
                 continue
             if sample is not None and tensor.name in sample.places:
                 nu = tensor.cover.bound_at(tensor.mu, tensor.shape, sample.places[tensor.name])
-                for part, value in summary(nu, sample.gamma(tensor.name)).items():
-                    reading.scalars[f"tightness_{part}/{tensor.name}"] = value
+                reading.raw[f"nu/{tensor.name}"] = nu
+                reading.raw[f"gamma/{tensor.name}"] = sample.gamma(tensor.name)
             if truth is not None and tensor.name in truth.names:
                 self._read_whole(reading, tensor, truth.gamma(tensor.name))
         return reading
@@ -72,37 +75,50 @@ def tightness(nu: Tensor, gamma: Tensor) -> Tensor:
     return torch.where(valid, nu.log2() - gamma.log2(), torch.nan)
 
 
-def summary(nu: Tensor, gamma: Tensor) -> dict[str, Tensor]:
+def _finish(raw: Mapping[str, Array]) -> Finished:
+    found = Finished()
+    for key, nu in raw.items():
+        kind, _, name = key.partition("/")
+        if kind == "nu":
+            for part, value in summary(nu, raw[f"gamma/{name}"]).items():
+                found.scalars[f"tightness_{part}/{name}"] = value
+    return found
+
+
+def summary(nu: Array, gamma: Array) -> dict[str, float]:
     """Returns level, spread, their 95 % confidence intervals, p99 and share of zeros, estimated from a sample.
 
     The interval of the level is by order statistics (ranks n/2 ± 0.98·√n); that of the spread by the delta method,
-    with the sample's own kurtosis. Never waits for the device.
+    with the sample's own kurtosis. NaN where no sampled entry was touched.
 
     Args:
         nu: bounds of the sampled entries, float32 (n,).
         gamma: their exact accumulators, float32 (n,).
     """
-    bits = tightness(nu, gamma)
-    ordered = bits.sort().values  # NaN last
-    valid = ~bits.isnan()
-    n = valid.sum()
-    half = 0.98 * n.sqrt() if n.is_floating_point() else 0.98 * n.double().sqrt()
-    centre = (n - 1) / 2
-
-    def at(rank: Tensor) -> Tensor:
-        place = rank.clamp(min=0).minimum((n - 1).clamp(min=0)).long()
-        return ordered[place]
-
-    spread, spread_error = _spread(bits, valid, n)
+    valid = (gamma > 0) & np.isfinite(gamma) & np.isfinite(nu)
+    bits = np.sort(np.log2(nu[valid].astype(np.float64)) - np.log2(gamma[valid].astype(np.float64)))
+    n = len(bits)
+    zero = {"zero": float((gamma == 0).mean())}
+    if n == 0:
+        return (
+            dict.fromkeys(("level", "level_lo", "level_hi", "spread", "spread_lo", "spread_hi", "p99"), nan)
+            | zero
+        )
+    half = 0.98 * sqrt(n)
+    centred = bits - bits.mean()
+    variance = float(np.mean(centred**2))
+    spread = sqrt(variance)
+    kurtosis = float(np.mean(centred**4)) / variance**2 if variance > 0 else 1.0
+    error = 1.96 * spread * sqrt(max(kurtosis - 1, 0.0) / (4 * n))
     return {
-        "level": (at(centre.floor()) + at(centre.ceil())) / 2,
-        "level_lo": at((centre - half).floor()),
-        "level_hi": at((centre + half).ceil()),
+        "level": float(bits[(n - 1) // 2] + bits[n // 2]) / 2,
+        "level_lo": float(bits[max(0, floor((n - 1) / 2 - half))]),
+        "level_hi": float(bits[min(n - 1, ceil((n - 1) / 2 + half))]),
         "spread": spread,
-        "spread_lo": (spread - 1.96 * spread_error).clamp(min=0.0),
-        "spread_hi": spread + 1.96 * spread_error,
-        "p99": at((0.99 * (n - 1)).ceil()),
-        "zero": (gamma == 0).float().mean(),
+        "spread_lo": max(0.0, spread - error),
+        "spread_hi": spread + error,
+        "p99": float(bits[ceil(0.99 * (n - 1))]),
+        **zero,
     }
 
 
@@ -120,7 +136,6 @@ def whole_summary(bits: Tensor) -> dict[str, Tensor]:
     valid = ~bits.isnan()
     n = valid.sum()
     top = torch.where(valid, bits, -torch.inf).amax().clamp(min=0.0)
-    spread, _ = _spread(bits, valid, n)
     if len(bits) <= _BINS:
         ordered = bits.sort().values
         places = [((n - 1).clamp(min=0) * q).ceil().long() for q in (0.5, 0.99)]
@@ -133,7 +148,7 @@ def whole_summary(bits: Tensor) -> dict[str, Tensor]:
     nothing = n == 0
     return {
         "level": torch.where(nothing, torch.nan, level),
-        "spread": spread,
+        "spread": _spread(bits, valid, n),
         "p99": torch.where(nothing, torch.nan, p99),
         "worst": torch.where(nothing, torch.nan, top),
         "zero": 1 - n / len(bits),
@@ -152,16 +167,11 @@ def worst(bits: Tensor, *, k: int = WORST) -> Tensor:
     return torch.stack(columns, 1)
 
 
-def _spread(bits: Tensor, valid: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation of the valid entries, and its standard error √((kurtosis − 1)/4n)·σ."""
+def _spread(bits: Tensor, valid: Tensor, n: Tensor) -> Tensor:
+    """Standard deviation of the valid entries; NaN where there are none."""
     import torch
 
     count = n.clamp(min=1)
     mean = torch.where(valid, bits, 0.0).sum() / count
-    centred = torch.where(valid, bits - mean, 0.0)
-    variance = centred.square().sum() / count
-    fourth = centred.pow(4).sum() / count
-    excess = (fourth / variance.square().clamp(min=1e-30) - 1).clamp(min=0.0)
-    sigma = variance.sqrt()
-    error = sigma * (excess / count).sqrt() / sqrt(4.0)
-    return torch.where(n == 0, torch.nan, sigma), error
+    variance = torch.where(valid, bits - mean, 0.0).square().sum() / count
+    return torch.where(n == 0, torch.nan, variance.sqrt())

@@ -60,14 +60,15 @@ def tracked(optimizer: torch.optim.Optimizer, lrs: Sequence[float]) -> Iterator[
         lrs: the learning rate of the step, one a parameter group.
     """
     second_moment = rule_of(optimizer).second_moment
+    watched = optimizer.watched() if isinstance(optimizer, SM3) else None
     for number, (group, lr) in enumerate(zip(optimizer.param_groups, lrs, strict=True)):
         names = group.get("param_names") or [f"{number}.{k}" for k in range(len(group["params"]))]
         for name, param in zip(names, group["params"], strict=True):
             grad = None if param.grad is None or param.grad.is_sparse else param.grad
             cover: Cover | None = None
             mu: tuple[Tensor, ...] = ()
-            if isinstance(optimizer, SM3):
-                cover, mu = optimizer.cover(param), optimizer.accumulators(param)
+            if watched is not None:
+                _, cover, mu = next(watched)
             elif second_moment is not None and (state := optimizer.state.get(param)):
                 cover, mu = Singletons(), (second_moment(state, group).detach().float(),)
             yield Tracked(
