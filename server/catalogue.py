@@ -8,6 +8,7 @@ from dataclasses import asdict
 from server.worker.data.base import Corpus
 from server.worker.data.images import ImageSet
 from server.worker.data.registry import CORPORA, IMAGE_SETS
+from sm3.probes import PROBES, describe
 from sm3.remote.recipe_specs import (
     IMAGE_MODELS,
     SIZES,
@@ -17,7 +18,8 @@ from sm3.remote.recipe_specs import (
     LanguageModelSpec,
     num_parameters,
 )
-from sm3.remote.wire import RecipeView
+from sm3.remote.record_specs import DEFAULT_PROBES
+from sm3.remote.wire import RecipeView, StatisticView
 
 
 def recipe_views() -> tuple[RecipeView, ...]:
@@ -58,3 +60,43 @@ def _described(
         name.value: {"title": data.title, "licence": data.licence, "provenance": data.provenance}
         for name, data in declared.items()
     }
+
+
+_ALWAYS = (
+    ("loss", "The training loss of every step.", "nats a token or an image"),
+    (
+        "val_loss",
+        "The loss on held-out data; `val_loss_averaged` that of the averaged parameters.",
+        "the same",
+    ),
+    ("lr", "The learning rate of the step, after the schedule.", "parameter units per unit of step"),
+    ("grad_norm", "The Euclidean norm of all dense gradients together.", "gradient"),
+    ("step_s", "Mean time of a step since the last frame; `tokens_per_s` is what follows.", "seconds"),
+    (
+        "forward_s, backward_s, optimizer_s, probe_s",
+        "Where that time goes. On CUDA measured at the steps of frames only, for the clock waits for the device.",
+        "seconds a step",
+    ),
+)
+
+
+def statistic_views() -> tuple[StatisticView, ...]:
+    """Returns every statistic: probes by the names a job asks for, then the series that every job has."""
+    probes = [
+        StatisticView(**asdict(describe(probe)), default=name in DEFAULT_PROBES, of_shadows=probe.of_shadows)
+        for name, probe in PROBES.items()
+    ]
+    always = [
+        StatisticView(
+            name=name,
+            meaning=meaning,
+            kind="series of the job",
+            unit=unit,
+            cost="none to speak of",
+            memory="none",
+            default=True,
+            of_shadows=False,
+        )
+        for name, meaning, unit in _ALWAYS
+    ]
+    return (*probes, *always)

@@ -29,15 +29,39 @@ class Refusal(HTTPException):
         title: the kind of problem, the same for all of its type.
         detail: what was given, what is allowed, what to do.
         headers: further response headers.
+        errors: every fault of the request, field by field.
     """
 
     def __init__(
-        self, status: int, type_: str, title: str, detail: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        type_: str,
+        title: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        errors: Sequence[FieldFault] = (),
     ) -> None:
         super().__init__(status, detail, dict(headers or {}))
         self.problem = Problem(
-            type=f"urn:sm3-scope:problem:{type_}", title=title, status=status, detail=detail
+            type=f"urn:sm3-scope:problem:{type_}",
+            title=title,
+            status=status,
+            detail=detail,
+            errors=tuple(errors),
         )
+
+
+def invalid(found: Sequence[FieldFault]) -> Refusal:
+    """Returns the 422 that lists ``found``: at least one fault, each said once."""
+    return Refusal(422, "invalid-request", "The request is not valid", summed_up(found), errors=found)
+
+
+def summed_up(found: Sequence[FieldFault]) -> str:
+    """Returns the first of ``found`` as a sentence, and how many more there are."""
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"{first.field}: given {first.given!r}; allowed: {first.allowed}{more}."
 
 
 def not_found(what: str, given: str, remedy: str) -> Refusal:
@@ -137,9 +161,7 @@ def _on_refusal(_: Request, error: Exception) -> Response:
 def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = faults(error.errors(), error.body)
-    first = found[0]
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    detail = f"{first.field}: given {first.given!r}; allowed: {first.allowed}{more}."
+    first, detail = found[0], summed_up(found)
     sent = request.headers.get("content-type", "")
     if first.field == "body" and "json" not in sent:
         detail += (

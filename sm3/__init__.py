@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sm3.advisor.advise import Advice as Advice
+    from sm3.advisor.advise import advise as advise
     from sm3.covers import Cover as Cover
     from sm3.covers import CoverPolicy as CoverPolicy
     from sm3.covers import from_spec as from_spec
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
     from sm3.optimizer import NonFiniteGradientError as NonFiniteGradientError
     from sm3.optimizer import StateBytes as StateBytes
     from sm3.schedules import WarmupCooldown as WarmupCooldown
+    from sm3.shadow import Shadow as Shadow
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Advice": "sm3.advisor.advise",
+    "advise": "sm3.advisor.advise",
     "SM3": "sm3.optimizer",
     "NonFiniteGradientError": "sm3.optimizer",
     "StateBytes": "sm3.optimizer",
+    "Shadow": "sm3.shadow",
     "WarmupCooldown": "sm3.schedules",
     "Cover": "sm3.covers",
     "CoverPolicy": "sm3.covers",

@@ -92,7 +92,7 @@ def get_frame(here: ServiceDep, job_id: JobId, attempt: Number, seq: Seq) -> Res
 def tensors(here: ServiceDep, job_id: JobId) -> TensorList:
     """Lists the model's tensors and what the optimizer keeps for each; empty before the first step."""
     found = here.jobs.manifest(job_id)
-    return TensorList(items=found.tensors if found else ())
+    return TensorList(items=found.tensors, advice=found.advice) if found else TensorList(items=())
 
 
 @router.get("/metrics", dependencies=ADMIN)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from server.auth import TICKET_S
+from server.checks import require_fit
 from server.examples import JOB_EXAMPLES
 from server.service import JobId, ServiceDep, require_admin, require_worker
 from sm3.remote.job_specs import JobSpec
@@ -27,6 +28,7 @@ async def launch(
     here: ServiceDep, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=JOB_EXAMPLES)]
 ) -> JobView:
     """Queues a training job; it starts as soon as a slot is free."""
+    await run_in_threadpool(require_fit, spec)
     job = await run_in_threadpool(here.jobs.create, spec)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return await here.changed(job)

@@ -6,16 +6,17 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 
+from server.worker.advising import advised, in_words
 from server.worker.averaging import Average
 from server.worker.laps import Laps
 from server.worker.manifest import build_manifest
 from server.worker.optimizers import build_optimizer, build_schedule
-from server.worker.recipes.base import Task
+from server.worker.recipes.base import Batch, Task
+from sm3.advisor.advise import Advice
 from sm3.probes.recorder import Recorder
 from sm3.remote.job_specs import Device, JobSpec, Precision
 from sm3.remote.tracker import Tracker
@@ -63,6 +64,7 @@ class Run:
     stop: threading.Event
     clock: Callable[[], float] = time.perf_counter
     _losses: list[torch.Tensor] = field(default_factory=list)
+    _advice: Advice | None = None
     _since_s: float = 0.0
     _elsewhere_s: float = 0.0
 
@@ -75,7 +77,10 @@ class Run:
             Diverged: the loss became NaN or infinite; the frame that shows it has been spooled.
         """
         model = self.task.model
-        optimizer = build_optimizer(self.spec.optimizer, model)
+        self._advice = advised(
+            self.spec, model, self.task.train_batch, self._loss, lambda: not self.stop.is_set()
+        )
+        optimizer = build_optimizer(self.spec.optimizer, model, advice=self._advice)
         schedule = build_schedule(self.spec.schedule, optimizer, steps=self.spec.steps)
         average = None
         if self.spec.averaging is not None:
@@ -89,8 +94,7 @@ class Run:
             lrs = [float(group["lr"]) for group in optimizer.param_groups]
             batch = self.task.train_batch(step - 1)
             laps.start(counted=is_due or is_last)
-            with self._precision():
-                loss = self.task.loss(model, batch)
+            loss = self._loss(model, batch)
             laps.end("forward_s")
             loss.backward()  # type: ignore[no-untyped-call]
             laps.end("backward_s")
@@ -119,10 +123,12 @@ class Run:
     def _is_due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.spec.steps
 
-    def _precision(self) -> AbstractContextManager[object]:
+    def _loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """The loss of a batch, under the precision asked for."""
         if self.spec.precision is Precision.BF16:
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
+            with torch.autocast(self.device.type, torch.bfloat16):
+                return self.task.loss(model, batch)
+        return self.task.loss(model, batch)
 
     def _tell(self, optimizer: torch.optim.Optimizer, average: Average | None, recorder: Recorder) -> None:
         self.tracker.manifest(
@@ -133,6 +139,7 @@ class Run:
                 provenance=self.task.provenance,
                 averaging_bytes=average.num_bytes if average is not None else 0,
                 probe_bytes=recorder.probe_bytes,
+                advice=in_words(self._advice) if self._advice is not None else (),
             )
         )
 
@@ -160,8 +167,7 @@ class Run:
         for batch in self.task.validation():
             if self.stop.is_set():
                 break
-            with self._precision():
-                losses.append(self.task.loss(model, batch))
+            losses.append(self._loss(model, batch))
         model.train()
         return None if self.stop.is_set() or not losses else float(torch.stack(losses).mean())
 

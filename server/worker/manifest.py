@@ -11,7 +11,7 @@ from sm3.optimizer import SM3
 from sm3.probes.accumulators import parts
 from sm3.probes.state_rules import StateRule, rule_of
 from sm3.probes.tracking import Tracked, tracked
-from sm3.remote.wire import Manifest, Memory, TensorInfo
+from sm3.remote.wire import AdvisedTensor, Manifest, Memory, TensorInfo
 
 
 def build_manifest(
@@ -22,6 +22,7 @@ def build_manifest(
     provenance: Mapping[str, str],
     averaging_bytes: int = 0,
     probe_bytes: int = 0,
+    advice: tuple[AdvisedTensor, ...] = (),
 ) -> Manifest:
     """Returns the manifest of an optimizer that has stepped at least once: all bytes are measured."""
     kernels = {c.name: c.kernel for c in optimizer.kernels()} if isinstance(optimizer, SM3) else {}
@@ -54,6 +55,7 @@ def build_manifest(
             averaging_bytes=averaging_bytes,
             probe_bytes=probe_bytes,
         ),
+        advice=advice,
         provenance=dict(provenance),
         device=_describe(device),
         versions={"torch": torch.__version__, "python": platform.python_version()},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from sm3.advisor.advise import Advice
 from sm3.optimizer import SM3
 from sm3.remote.job_specs import ScheduleSpec
 from sm3.remote.optimizer_specs import (
     AdafactorSpec,
     AdagradSpec,
     AdamWSpec,
+    AdviseSpec,
     OptimizerSpec,
     SgdSpec,
     Sm3Spec,
@@ -17,8 +19,16 @@ from sm3.remote.optimizer_specs import (
 from sm3.schedules import WarmupCooldown
 
 
-def build_optimizer(spec: OptimizerSpec, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """Returns the optimizer that ``spec`` describes over all of ``model``'s parameters, by name."""
+def build_optimizer(
+    spec: OptimizerSpec, model: torch.nn.Module, *, advice: Advice | None = None
+) -> torch.optim.Optimizer:
+    """Returns the optimizer that ``spec`` describes over all of ``model``'s parameters, by name.
+
+    Args:
+        spec: the optimizer and its settings.
+        model: what it trains.
+        advice: the covers to take where ``spec`` leaves them to the advisor.
+    """
     parameters = list(model.named_parameters())
     match spec:
         case Sm3Spec():
@@ -30,8 +40,8 @@ def build_optimizer(spec: OptimizerSpec, model: torch.nn.Module) -> torch.optim.
                 variant=spec.variant,
                 beta2=spec.beta2,
                 weight_decay=spec.weight_decay,
-                cover=spec.cover,
-                rules=spec.rules,
+                cover=None if isinstance(spec.cover, AdviseSpec) else spec.cover,
+                rules=[*spec.rules, *(advice.rules if advice is not None else ())],
             )
         case AdamWSpec():
             return torch.optim.AdamW(

@@ -10,6 +10,20 @@ from sm3.remote.cover_specs import MAX_DEPTH, CoverRule, CoverSpec, ReshapedSpec
 from sm3.remote.spec import Spec
 
 
+class AdviseSpec(Spec):
+    """Covers chosen by the advisor: measured on the first steps, then training starts over with them.
+
+    Tensors that a rule names keep the rule's cover and are outside the budget.
+    """
+
+    kind: Literal["advise"] = "advise"
+    budget_bytes: int = Field(
+        ge=1, le=2**50, description="the most that accumulators of all tensors may take"
+    )
+    steps: int = Field(20, ge=1, le=10_000, description="steps under slices that candidates are measured on")
+    objective: Literal["spread", "level", "p99"] = Field("spread", description="what is minimised")
+
+
 class Sm3Spec(Spec):
     """SM3 (arXiv 1901.11150, Algorithms SM3-I and SM3-II).
 
@@ -24,7 +38,7 @@ class Sm3Spec(Spec):
     variant: Literal["I", "II"] = Field("II", description="the paper's algorithms; II is never looser")
     beta2: float | None = Field(None, ge=0, lt=1, description="null: sums; else moving averages that forget")
     weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled")
-    cover: CoverSpec = Field(default_factory=SlicesSpec)
+    cover: Annotated[CoverSpec | AdviseSpec, Field(discriminator="kind")] = Field(default_factory=SlicesSpec)
     rules: tuple[CoverRule, ...] = Field((), max_length=64)
 
     @model_validator(mode="after")
@@ -35,7 +49,7 @@ class Sm3Spec(Spec):
         return self
 
 
-def _depth(cover: CoverSpec) -> int:
+def _depth(cover: CoverSpec | AdviseSpec) -> int:
     """Returns how many covers are nested in each other, counting ``cover`` itself."""
     inner: tuple[CoverSpec, ...] = ()
     if isinstance(cover, ReshapedSpec):

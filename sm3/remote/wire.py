@@ -103,12 +103,25 @@ class TensorInfo(View):
     kernel: str = Field("", description="which path takes this tensor's step")
 
 
+class AdvisedTensor(View):
+    """What the advisor chose for one tensor, and the tightness in bits that it expects there.
+
+    Measured afterwards under the same names: series ``tightness_level/NAME``, ``tightness_spread/NAME``, ….
+    """
+
+    name: str = Field(min_length=1, max_length=480)
+    cover: dict[str, object]
+    num_bytes: int
+    expected: dict[str, float]
+
+
 class Manifest(Spec):
     """What a worker says of itself once, after its first step."""
 
     attempt: int = Field(ge=0)
     tensors: tuple[TensorInfo, ...] = Field(max_length=100_000)
     memory: Memory
+    advice: tuple[AdvisedTensor, ...] = Field((), max_length=100_000)
     provenance: dict[str, str] = Field(default_factory=dict, max_length=64)
     device: str = ""
     versions: dict[str, str] = Field(default_factory=dict, max_length=16)
@@ -155,9 +168,10 @@ class TransitionList(View):
 
 
 class TensorList(View):
-    """The tensors of a job, in the model's order."""
+    """The tensors of a job, in the model's order, and what the advisor chose where a job asked it."""
 
     items: tuple[TensorInfo, ...]
+    advice: tuple[AdvisedTensor, ...] = ()
 
 
 class FrameInfo(View):
@@ -223,6 +237,25 @@ class RecipeList(View):
     """All recipes."""
 
     items: tuple[RecipeView, ...]
+
+
+class StatisticView(View):
+    """One statistic: what it means and what it costs."""
+
+    name: str
+    meaning: str
+    kind: str
+    unit: str
+    cost: str
+    memory: str
+    default: bool = Field(description="whether a job records it unless told otherwise")
+    of_shadows: bool = Field(description="whether it is read of shadow covers too, as `name@label`")
+
+
+class StatisticList(View):
+    """All statistics."""
+
+    items: tuple[StatisticView, ...]
 
 
 class FieldFault(View):

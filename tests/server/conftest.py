@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
 
 from sm3.remote.wire import JobState, JobView
@@ -14,3 +17,11 @@ def done(service: RunningService) -> JobView:
     with service.client as client:
         job = client.launch(tiny_job())
     return service.wait_for(job.id, JobState.SUCCEEDED, timeout_s=120)
+
+
+@pytest.fixture
+def http(service: RunningService) -> Iterator[httpx.Client]:
+    """A plain HTTP client with the admin token."""
+    headers = {"Authorization": f"Bearer {service.token}"}
+    with httpx.Client(base_url=service.url, headers=headers, timeout=30, trust_env=False) as client:
+        yield client

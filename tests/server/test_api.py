@@ -17,13 +17,6 @@ from tests.conftest import RunningService, tiny_job
 MINIMAL = {"recipe": {"name": "language-model"}}
 
 
-@pytest.fixture
-def http(service: RunningService):
-    headers = {"Authorization": f"Bearer {service.token}"}
-    with httpx.Client(base_url=service.url, headers=headers, timeout=30, trust_env=False) as client:
-        yield client
-
-
 def problem(response: httpx.Response, status: int) -> dict:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,77 @@
+"""Whether a job fits its model: every fault at once, before anything is queued. No torch.
+
+A spec by itself says only that its fields are in range. Whether a cover can cover the recipe's tensors, whether a glob
+matches any and how many bytes truth would take follow from the shapes, which the recipe knows without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from server.problems import invalid
+from sm3.advisor.candidates import require_budget
+from sm3.covers import CoverPolicy, Slices, from_spec
+from sm3.probes.checks import record_faults
+from sm3.remote.job_specs import JobSpec
+from sm3.remote.optimizer_specs import AdviseSpec, Sm3Spec
+from sm3.remote.recipe_specs import parameter_shapes
+from sm3.remote.wire import FieldFault
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def require_fit(spec: JobSpec) -> None:
+    """Refuses a job that its recipe's model cannot be trained with.
+
+    Raises:
+        Refusal: 422 with every fault.
+    """
+    if found := job_faults(spec):
+        raise invalid(found)
+
+
+def job_faults(spec: JobSpec) -> list[FieldFault]:
+    """Returns all that does not fit between a job's covers, what it records, and its model."""
+    shapes = parameter_shapes(spec.recipe)
+    found = list(_optimizer_faults(spec.optimizer, shapes)) if isinstance(spec.optimizer, Sm3Spec) else []
+    for fault in record_faults(spec.record, shapes):
+        found.append(FieldFault(field=f"record.{fault.field}", given=fault.given, allowed=fault.allowed))
+    return found
+
+
+def _optimizer_faults(spec: Sm3Spec, shapes: Shapes) -> Iterator[FieldFault]:
+    rules = []
+    for number, rule in enumerate(spec.rules):
+        if not any(fnmatchcase(name, rule.match) for name in shapes):
+            allowed = f"a glob that matches a tensor, such as {', '.join(map(repr, list(shapes)[:4]))}"
+            yield FieldFault(field=f"optimizer.rules.{number}.match", given=rule.match, allowed=allowed)
+        try:
+            rules.append((rule.match, from_spec(rule.cover)))
+        except ValueError as error:
+            yield FieldFault(
+                field=f"optimizer.rules.{number}.cover", given=rule.cover.kind, allowed=str(error)
+            )
+    ruled = [rule.match for rule in spec.rules]
+    free = {n: s for n, s in shapes.items() if not any(fnmatchcase(n, glob) for glob in ruled)}
+    if isinstance(spec.cover, AdviseSpec):
+        try:
+            require_budget(free, spec.cover.budget_bytes)
+        except ValueError as error:
+            yield FieldFault(
+                field="optimizer.cover.budget_bytes", given=spec.cover.budget_bytes, allowed=str(error)
+            )
+    try:
+        default = Slices() if isinstance(spec.cover, AdviseSpec) else from_spec(spec.cover)
+    except ValueError as error:
+        yield FieldFault(field="optimizer.cover", given=spec.cover.kind, allowed=str(error))
+        return
+    policy = CoverPolicy(default=default, rules=tuple(rules))
+    for name, shape in shapes.items():
+        try:
+            policy.cover_for(name, shape)
+        except ValueError as error:
+            matching = [k for k, rule in enumerate(spec.rules) if fnmatchcase(name, rule.match)]
+            field = f"optimizer.rules.{matching[0]}.cover" if matching else "optimizer.cover"
+            given = spec.rules[matching[0]].cover.kind if matching else spec.cover.kind
+            yield FieldFault(field=field, given=given, allowed=f"a cover that fits: {error}")
