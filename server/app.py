@@ -17,10 +17,10 @@ from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.problems import Refusal
-from server.routes import catalogue, frames, health, jobs, streams
-from server.service import Service, unknown_job
+from server.routes import catalogue, comparisons, frames, health, jobs, streams
+from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
-from server.store import StaleAttempt, UnknownJob
+from server.store import StaleAttempt, UnknownComparison, UnknownJob
 from sm3.remote.wire import Problem
 
 DESCRIPTION = """Launches PyTorch training jobs with the SM3 optimizer (arXiv 1901.11150) and shows what the
@@ -60,9 +60,10 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     problems.install(app)
     app.add_exception_handler(UnknownJob, _on_unknown_job)
+    app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
     app.add_exception_handler(IllegalMove, _on_conflict)
     app.add_exception_handler(StaleAttempt, _on_conflict)
-    for module in (jobs, frames, streams, catalogue, health):
+    for module in (jobs, frames, streams, comparisons, catalogue, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)
@@ -96,6 +97,11 @@ def _root() -> RedirectResponse:
 def _on_unknown_job(_: Request, error: Exception) -> Response:
     assert isinstance(error, UnknownJob)
     return problems.respond(unknown_job(error).problem)
+
+
+def _on_unknown_comparison(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownComparison)
+    return problems.respond(unknown_comparison(error).problem)
 
 
 def _on_conflict(_: Request, error: Exception) -> Response:

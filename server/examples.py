@@ -1,4 +1,4 @@
-"""Bodies shown in the OpenAPI; a test launches each."""
+"""Bodies shown in the OpenAPI; tests launch them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ JOB_EXAMPLES: dict[str, Any] = {
             "optimizer": {"name": "adamw", "lr": 0.001},
             "schedule": {"warmup": 0.05},
             "steps": 300,
+        },
+    },
+}
+
+COMPARISON_EXAMPLES: dict[str, Any] = {
+    "rows-against-slices": {
+        "summary": "Does an accumulator for each row alone do as well? Seconds; for an answer, take more steps",
+        "value": {
+            "base": {
+                "recipe": {"name": "language-model", "size": "tiny", "batch_size": 2, "context": 16},
+                "steps": 3,
+                "record": {"every": 1},
+            },
+            "variants": [
+                {"name": "slices"},
+                {"name": "rows", "change": {"optimizer": {"cover": {"kind": "slices", "dims": [0]}}}},
+            ],
+            "seeds": [0, 1],
+            "label": "rows against rows and columns",
         },
     },
 }

@@ -15,7 +15,7 @@ from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
 from server.hub import Hub
 from server.problems import Refusal, not_found
 from server.settings import Settings
-from server.store import Database, FrameStore, JobStore, UnknownJob
+from server.store import ComparisonStore, Database, FrameStore, JobStore, UnknownComparison, UnknownJob
 from sm3.remote.wire import JobView
 
 
@@ -30,6 +30,7 @@ class Service:
     database: Database
     jobs: JobStore
     frames: FrameStore
+    comparisons: ComparisonStore
     admin_token: str
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
@@ -43,7 +44,14 @@ class Service:
         settings.jobs_dir.mkdir(exist_ok=True, mode=0o700)
         token = settings.admin_token() if settings.auth else ""
         database = Database(settings.store_url)
-        return cls(settings, database, JobStore(database), FrameStore(database), token)
+        return cls(
+            settings,
+            database,
+            JobStore(database),
+            FrameStore(database),
+            ComparisonStore(database),
+            token,
+        )
 
     async def changed(self, job: JobView) -> JobView:
         """Tells viewers and the supervisor that ``job`` changed; returns it."""
@@ -69,6 +77,9 @@ def service(connection: HTTPConnection) -> Service:
 
 
 ServiceDep = Annotated[Service, Depends(service)]
+ComparisonId = Annotated[
+    str, Path(min_length=1, max_length=64, description="a comparison's id, as POST /v1/comparisons gave it")
+]
 JobId = Annotated[str, Path(min_length=1, max_length=64, description="a job's id, as POST /v1/jobs gave it")]
 
 
@@ -96,3 +107,8 @@ async def require_worker(request: Request, here: ServiceDep, job_id: JobId) -> N
 def unknown_job(error: UnknownJob) -> Refusal:
     """Returns the 404 for a job that is not there."""
     return not_found("job", error.job_id, "GET /v1/jobs lists those there are.")
+
+
+def unknown_comparison(error: UnknownComparison) -> Refusal:
+    """Returns the 404 for a comparison that is not there."""
+    return not_found("comparison", error.comparison_id, "GET /v1/comparisons lists those there are.")

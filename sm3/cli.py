@@ -1,4 +1,4 @@
-"""The command line: ``sm3 up | launch | list | watch | cancel | token``."""
+"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
+from sm3.remote.comparison_specs import ComparisonSpec
+from sm3.remote.comparison_views import VariantStatistics
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.settings import ClientSettings
 from sm3.remote.wire import JobState, JobView
@@ -90,6 +93,52 @@ def launch(
         _OUT.print(job.id, highlight=False, soft_wrap=True)
         if follow:
             _exit_with(watch(client, job.id, _OUT))
+
+
+@app.command()
+def compare(
+    file: Annotated[typer.FileText, typer.Argument(metavar="FILE.json", help="the comparison; '-' is stdin")],
+    follow: Annotated[
+        bool, typer.Option("--watch", help="wait for its jobs and show how they ended")
+    ] = False,
+) -> None:
+    """Queue a comparison, one job for each variant at each seed, and print its id."""
+    try:
+        spec = ComparisonSpec.model_validate_json(file.read())
+    except ValidationError as error:
+        raise typer.BadParameter(_explain(error)) from error
+    with Client.from_settings() as client:
+        comparison = client.compare(spec)
+        _OUT.print(comparison.id, highlight=False, soft_wrap=True)
+        if not follow:
+            return
+        for number, seed in enumerate(comparison.seeds):
+            for variant in comparison.variants:
+                if (job_id := variant.jobs[number]) is not None:
+                    _OUT.print(f"{variant.name}, seed {seed}", highlight=False, markup=False)
+                    watch(client, job_id, _OUT)
+        found = client.comparison_statistics(comparison.id)
+        table = Table("variant", "memory", "val loss", f"against {escape(found.reference)}", box=None)
+        for outcome in found.variants:
+            table.add_row(*map(escape, _outcome(outcome)))
+        _OUT.print(table)
+        if any(state is not JobState.SUCCEEDED for state in client.comparison(comparison.id).states):
+            raise typer.Exit(1)
+
+
+def _outcome(variant: VariantStatistics) -> tuple[str, str, str, str]:
+    """Returns name, bytes, final loss of each seed, and mean difference with its band."""
+    losses = [
+        "diverged" if run.diverged else "–" if run.final_loss is None else f"{run.final_loss:.4f}"
+        for run in variant.runs
+    ]
+    state_bytes = next((run.state_bytes for run in variant.runs if run.state_bytes is not None), None)
+    found, difference = variant.final_difference, ""
+    if found is not None and found.mean is not None:
+        difference = f"{found.mean:+.4f}"
+        if found.low is not None and found.high is not None:
+            difference += f" ({found.low:+.4f} to {found.high:+.4f})"
+    return variant.name, "" if state_bytes is None else show_bytes(state_bytes), " ".join(losses), difference
 
 
 @app.command("list")

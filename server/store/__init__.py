@@ -1,7 +1,16 @@
-"""The store: jobs, their transitions, frames and scalar history; SQLite by default, PostgreSQL by its URL."""
+"""The store: jobs, transitions, comparisons, frames and scalar history; SQLite, or PostgreSQL by its URL."""
 
+from server.store.comparisons import ComparisonStore, UnknownComparison
 from server.store.database import Database
 from server.store.frames import FrameStore, StaleAttempt
 from server.store.jobs import JobStore, UnknownJob
 
-__all__ = ["Database", "FrameStore", "JobStore", "StaleAttempt", "UnknownJob"]
+__all__ = [
+    "ComparisonStore",
+    "Database",
+    "FrameStore",
+    "JobStore",
+    "StaleAttempt",
+    "UnknownComparison",
+    "UnknownJob",
+]

@@ -41,30 +41,13 @@ class JobStore:
 
     def create(self, spec: JobSpec) -> JobView:
         """Stores a new queued job and returns it."""
-        now = self.now()
-        row = JobRow(
-            id=str(uuid7()),
-            state=JobState.QUEUED,
-            attempt=0,
-            cause="waiting for a free slot",
-            phase="",
-            spec=spec.model_dump_json(),
-            created_s=now,
-            ingest_digest="",
-            step=0,
-            frames=0,
-            latest="{}",
-        )
         with self.database.write() as session:
-            session.add(row)
-            session.flush()
-            _log(session, row, now)
-            return _view(row)
+            return view(insert(session, spec, self.now()))
 
     def get(self, job_id: str) -> JobView:
         """Returns a job. Raises `UnknownJob`."""
         with self.database.read() as session:
-            return _view(_row(session, job_id))
+            return view(_row(session, job_id))
 
     def page(self, *, after: str | None, limit: int, state: JobState | None) -> JobPage:
         """Returns up to ``limit`` jobs, newest first, older than the job ``after``."""
@@ -75,14 +58,14 @@ class JobStore:
             query = query.where(JobRow.state == state)
         with self.database.read() as session:
             rows = session.scalars(query).all()
-            items = tuple(_view(row) for row in rows[:limit])
+            items = tuple(view(row) for row in rows[:limit])
         return JobPage(items=items, next=items[-1].id if len(rows) > limit else None)
 
     def with_worker(self) -> tuple[JobView, ...]:
         """Returns the jobs whose worker should be alive."""
         query = select(JobRow).where(JobRow.state.in_(sorted(HAVE_WORKER))).order_by(JobRow.id)
         with self.database.read() as session:
-            return tuple(_view(row) for row in session.scalars(query))
+            return tuple(view(row) for row in session.scalars(query))
 
     def transitions(self, job_id: str, *, after: int = -1) -> tuple[Transition, ...]:
         """Returns the job's transitions numbered above ``after``, oldest first. Raises `UnknownJob`."""
@@ -125,7 +108,7 @@ class JobStore:
             if row is None:
                 return None
             _log(session, row, now)
-            return _view(row)
+            return view(row)
 
     def move(self, job_id: str, state: JobState, cause: str, *, attempt: int | None = None) -> JobView:
         """Takes a job to ``state``.
@@ -139,7 +122,7 @@ class JobStore:
             if attempt is not None:
                 check_attempt(row, attempt)
             _move(session, row, state, cause, self.now())
-            return _view(row)
+            return view(row)
 
     def cancel(self, job_id: str, cause: str) -> JobView:
         """Ends a queued job, asks a running one to stop; does nothing if that has been done before.
@@ -150,11 +133,8 @@ class JobStore:
         """
         with self.database.write() as session:
             row = _row(session, job_id)
-            state = JobState(row.state)
-            if state not in {JobState.CANCELLING, JobState.CANCELLED}:
-                to = JobState.CANCELLED if state is JobState.QUEUED else JobState.CANCELLING
-                _move(session, row, to, cause, self.now())
-            return _view(row)
+            cancel(session, row, cause, self.now())
+            return view(row)
 
     def set_phase(self, job_id: str, phase: str, *, attempt: int) -> JobView:
         """Stores what the worker does before its first step."""
@@ -162,7 +142,7 @@ class JobStore:
             row = _row(session, job_id)
             check_attempt(row, attempt)
             row.phase = phase
-            return _view(row)
+            return view(row)
 
     def set_manifest(self, job_id: str, manifest: Manifest) -> JobView:
         """Stores the worker's tensors, bytes and provenance; a job that was starting runs from then on."""
@@ -174,7 +154,7 @@ class JobStore:
             session.merge(ManifestRow(job_id=job_id, body=manifest.model_dump_json()))
             if row.state == JobState.STARTING:
                 _move(session, row, JobState.RUNNING, "the first step is done", self.now())
-            return _view(row)
+            return view(row)
 
     def manifest(self, job_id: str) -> Manifest | None:
         """Returns the worker's manifest, None before its first step. Raises `UnknownJob`."""
@@ -210,6 +190,35 @@ def check_attempt(row: JobRow, attempt: int) -> None:
         raise StaleAttempt(attempt, row.attempt)
 
 
+def insert(session: Session, spec: JobSpec, now: float) -> JobRow:
+    """Adds a new queued job to the session's transaction; returns its row."""
+    row = JobRow(
+        id=str(uuid7()),
+        state=JobState.QUEUED,
+        attempt=0,
+        cause="waiting for a free slot",
+        phase="",
+        spec=spec.model_dump_json(),
+        created_s=now,
+        ingest_digest="",
+        step=0,
+        frames=0,
+        latest="{}",
+    )
+    session.add(row)
+    session.flush()
+    _log(session, row, now)
+    return row
+
+
+def cancel(session: Session, row: JobRow, cause: str, now: float) -> None:
+    """Ends a queued job, asks a running one to stop; raises `lifecycle.IllegalMove` if it has ended otherwise."""
+    state = JobState(row.state)
+    if state not in {JobState.CANCELLING, JobState.CANCELLED}:
+        to = JobState.CANCELLED if state is JobState.QUEUED else JobState.CANCELLING
+        _move(session, row, to, cause, now)
+
+
 def _row(session: Session, job_id: str) -> JobRow:
     row = session.get(JobRow, job_id)
     if row is None:
@@ -243,7 +252,8 @@ def _at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _view(row: JobRow) -> JobView:
+def view(row: JobRow) -> JobView:
+    """Returns a job's row as it is shown."""
     spec = JobSpec.model_validate_json(row.spec)
     latest = json.loads(row.latest)
     step_s = latest.get("step_s")

@@ -84,3 +84,28 @@ class ScalarChunkRow(Base):
     first_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     last_seq: Mapped[int] = mapped_column(BigInteger)
     blob: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ComparisonRow(Base):
+    """One comparison: what was asked."""
+
+    __tablename__ = "comparisons"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    label: Mapped[str] = mapped_column(Text)
+    spec: Mapped[str] = mapped_column(Text)
+    created_s: Mapped[float] = mapped_column(Double)
+
+
+class ComparisonJobRow(Base):
+    """One job of a comparison: that of variant ``variant`` at seed ``seed``, both counted from 0 in the spec."""
+
+    __tablename__ = "comparison_jobs"
+    __table_args__ = (Index("comparison_jobs_by_job", "job_id"),)
+
+    comparison_id: Mapped[str] = mapped_column(
+        ForeignKey("comparisons.id", ondelete="CASCADE"), primary_key=True
+    )
+    variant: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seed: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))

@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from server.auth import digest
 from server.lifecycle import IllegalMove
-from server.store import Database, FrameStore, JobStore, StaleAttempt, UnknownJob
+from server.store import (
+    ComparisonStore,
+    Database,
+    FrameStore,
+    JobStore,
+    StaleAttempt,
+    UnknownComparison,
+    UnknownJob,
+)
 from server.store.frames import CHUNK_FRAMES
-from server.store.tables import Base
+from server.store.tables import Base, JobRow
+from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.frames import Frame, Point, Scalars, encode
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import tiny_job
@@ -173,4 +183,110 @@ def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
     first.close()
     second = Database(url)
     assert FrameStore(second).newest(job.id) == sent
+    second.close()
+
+
+def races(num_seeds: int = 2, label: str = "") -> ComparisonSpec:
+    return ComparisonSpec.model_validate({
+        "base": tiny_job(),
+        "variants": [{"name": "a"}, {"name": "b", "change": {"schedule": None}}],
+        "seeds": list(range(num_seeds)),
+        "label": label,
+    })
+
+
+@pytest.fixture
+def comparisons(database: Database) -> ComparisonStore:
+    return ComparisonStore(database, now=lambda: 100.0)
+
+
+def test_a_comparisons_jobs_are_claimed_seed_by_seed(comparisons: ComparisonStore, jobs: JobStore) -> None:
+    made, queued = comparisons.create(races())
+    claimed = [jobs.claim("d") for _ in range(4)]
+    assert [job.id for job in claimed] == [job.id for job in queued]
+    assert [(job.spec.seed, job.spec.labels["variant"]) for job in claimed] == [
+        (0, "a"),
+        (0, "b"),
+        (1, "a"),
+        (1, "b"),
+    ]
+    a, b = made.variants
+    assert (*zip(a.jobs, b.jobs, strict=True),) == (
+        (queued[0].id, queued[1].id),
+        (queued[2].id, queued[3].id),
+    )
+    assert comparisons.get(made.id).states == {JobState.STARTING: 4}
+    assert jobs.transitions(queued[3].id)[0].state is JobState.QUEUED
+
+
+def test_a_comparison_that_cannot_be_queued_whole_is_not_queued_at_all(
+    comparisons: ComparisonStore, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = races()
+    three = list(spec.jobs("x"))[:3]
+
+    def breaks_off(_: ComparisonSpec, __: str):
+        yield from three
+        raise OSError("no more")
+
+    monkeypatch.setattr(ComparisonSpec, "jobs", breaks_off)
+    with pytest.raises(OSError, match="no more"):
+        comparisons.create(spec)
+    assert jobs.page(after=None, limit=9, state=None).items == ()
+    assert comparisons.page(after=None, limit=9).items == ()
+
+
+def test_cancelling_a_comparison_leaves_what_has_ended(comparisons: ComparisonStore, jobs: JobStore) -> None:
+    made, queued = comparisons.create(races())
+    jobs.claim("d")
+    jobs.move(queued[0].id, JobState.SUCCEEDED, "test")
+    jobs.claim("d")
+    changed = comparisons.cancel(made.id, "asked")
+    assert [(job.id, job.state) for job in changed] == [
+        (queued[1].id, "cancelling"),
+        (queued[2].id, "cancelled"),
+        (queued[3].id, "cancelled"),
+    ]
+    assert comparisons.cancel(made.id, "again") == ()
+    assert jobs.get(queued[0].id).state is JobState.SUCCEEDED
+    assert comparisons.get(made.id).states == {"succeeded": 1, "cancelling": 1, "cancelled": 2}
+
+
+def test_comparisons_are_paged_and_one_that_is_not_there_is_told(comparisons: ComparisonStore) -> None:
+    made = [comparisons.create(races(1, label=str(k)))[0] for k in range(5)]
+    first = comparisons.page(after=None, limit=3)
+    second = comparisons.page(after=first.next, limit=3)
+    assert [found.id for found in (*first.items, *second.items)] == [found.id for found in made[::-1]]
+    assert first.items[0] == comparisons.get(made[-1].id) == made[-1]
+    assert (first.items[0].label, second.next) == ("4", None)
+    for ask in (comparisons.get, comparisons.jobs, lambda x: comparisons.cancel(x, "")):
+        with pytest.raises(UnknownComparison):
+            ask("nobody")
+
+
+def test_a_job_that_is_no_more_leaves_its_place_empty(
+    comparisons: ComparisonStore, database: Database
+) -> None:
+    made, queued = comparisons.create(races())
+    with database.write() as session:
+        session.delete(session.get(JobRow, queued[2].id))
+    assert comparisons.get(made.id).variants[0].jobs == (queued[0].id, None)
+    assert set(comparisons.jobs(made.id)) == {(0, 0), (1, 0), (1, 1)}
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.sqlite3'}"
+    first = Database(url)
+    job = JobStore(first).create(tiny_job())
+    with first.write() as session:
+        for statement in (
+            "DROP TABLE comparison_jobs",
+            "DROP TABLE comparisons",
+            "UPDATE alembic_version SET version_num = '0001'",
+        ):
+            session.execute(text(statement))
+    first.close()
+    second = Database(url)
+    assert JobStore(second).get(job.id) == job
+    assert ComparisonStore(second).create(races())[0].states == {JobState.QUEUED: 4}
     second.close()
