@@ -86,7 +86,9 @@ def main() -> None:
     copies = {name: make(model, RECORDS[name]) for name in names}
     times = run(copies, blocks=arguments.blocks, steps=arguments.steps)
     rows = {name: row(name, copies[name], times) for name in names}
-    print(f"{'recorded':34}{'ms a step':>10}{'ratio':>8}{'middle half':>16}{'probe KiB':>11}{'frame KiB':>11}")
+    print(
+        f"{'recorded':34}{'ms a step':>10}{'ratio':>8}{'middle half':>16}{'probe KiB':>11}{'frame KiB':>11}"
+    )
     for name, r in rows.items():
         low, high = r["middle_half"]
         print(

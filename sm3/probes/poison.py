@@ -102,7 +102,7 @@ def detect(nu: Tensor, gamma: Tensor) -> Poisoned:
     freed, sets = {}, []
     for position, (remedy, cover) in enumerate(REMEDIES):
         ideal = cover.bound(cover.reduce(gamma), shape)
-        free = entries & (tightness(nu.minimum(ideal), gamma) - level < EXCESS_BITS)
+        free = entries & (nu.minimum(ideal) < gamma * 2 ** (level + EXCESS_BITS))
         freed[remedy] = free.sum()
         sets.append(_best(cover, free, shape, position))
     candidates = torch.stack(sets)

@@ -28,6 +28,7 @@ from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, Co
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.settings import ClientSettings
 from sm3.remote.wire import (
+    AdvisedTensor,
     FramePage,
     JobPage,
     JobState,
@@ -37,6 +38,8 @@ from sm3.remote.wire import (
     Problem,
     RecipeList,
     RecipeView,
+    StatisticList,
+    StatisticView,
     TensorInfo,
     TensorList,
     Ticket,
@@ -196,6 +199,10 @@ class Client:
         """Returns the model's tensors and what the optimizer keeps for each."""
         return self._get(f"/v1/jobs/{job_id}/tensors", TensorList).items
 
+    def advice(self, job_id: str) -> tuple[AdvisedTensor, ...]:
+        """Returns what the advisor chose for each tensor; empty where the job did not ask it."""
+        return self._get(f"/v1/jobs/{job_id}/tensors", TensorList).advice
+
     def frames(self, job_id: str, *, after: str | None = None, limit: int = 500) -> FramePage:
         """Returns a page of the stored frames, oldest first."""
         return self._get(f"/v1/jobs/{job_id}/frames", FramePage, after=after, limit=limit)
@@ -211,6 +218,10 @@ class Client:
     def recipes(self) -> tuple[RecipeView, ...]:
         """Returns what can be launched."""
         return self._get("/v1/recipes", RecipeList).items
+
+    def statistics(self) -> tuple[StatisticView, ...]:
+        """Returns what a job can record."""
+        return self._get("/v1/statistics", StatisticList).items
 
     def is_ready(self) -> bool:
         """Whether the service answers and can read its store."""

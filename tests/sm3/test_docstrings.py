@@ -9,7 +9,16 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["sm3.update", "sm3.optimizer", "sm3.schedules", "sm3.covers.registry", "sm3.covers.policy"]
+    "module",
+    [
+        "sm3.update",
+        "sm3.optimizer",
+        "sm3.schedules",
+        "sm3.covers.registry",
+        "sm3.covers.policy",
+        "sm3.probes.recorder",
+        "sm3.advisor.advise",
+    ],
 )
 def test_examples_run(module):
     failed, tried = doctest.testmod(import_module(module))
@@ -17,8 +26,9 @@ def test_examples_run(module):
     assert failed == 0
 
 
-def test_the_code_in_the_guide_runs():
-    guide = (Path(__file__).parents[2] / "docs" / "optimizer.md").read_text()
+@pytest.mark.parametrize("page", ["optimizer.md", "statistics.md"])
+def test_the_code_in_the_guides_runs(page):
+    guide = (Path(__file__).parents[2] / "docs" / page).read_text()
     blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     assert blocks
     exec("\n".join(blocks), {})

@@ -39,7 +39,7 @@ export function accumulatorMap(tensor, frame) {
     }
   }
   if (!columns) return null;
-  const isOwn = tensor.cover === "singletons" || tensor.shape.length === 0;
+  const isOwn = tensor.cover === "singletons" || tensor.cover === "" || tensor.shape.length === 0;  // "": torch's own optimizers
   const map = { cover: tensor.cover, isOwn, rank1: rows === null, rows, columns, dims: [first, second], grid };
   return { ...map, ...extent(map) };
 }
