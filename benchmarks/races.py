@@ -3,11 +3,11 @@
     sm3 up --no-dashboard &                # or any running service; SM3_SLOTS says how many train at once
     OMP_NUM_THREADS=1 python -m benchmarks.races --json races.json
 
-For each recipe: every cover at every learning rate with seed 0, by one comparison a rate; each cover's best rate by its
-final held-out loss; then every cover at its best rate over the seeds, by one comparison. Every job measures the
-tightness of its own cover (sampled, and whole truth for the worst entry) and how alike entries are. The table
-correlates, over covers within a recipe, the mean final loss with each figure at the end of the run (Spearman's rho;
-figures of tensors averaged by their number of entries), beside the spread between seeds.
+For each recipe: every cover at three learning rates with seed 0, half a decade apart, and at further ones until its
+best is at no edge; each cover's best rate by its final held-out loss; then every cover at its best rate over the
+seeds. Every job measures the tightness of its own cover (whole truth of all matrices) and how alike entries are. The
+table correlates, over covers within a recipe, the mean final loss with each figure at the end of the run (Spearman's
+rho; figures of tensors averaged by their number of entries), beside the spread between seeds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "images-mlp": {"recipe": {"name": "images", "model": "mlp"}, "steps": 800},
     "images-cnn": {"recipe": {"name": "images", "model": "cnn"}, "steps": 300},
 }
-RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
+FIRST_RATES = (-3, -2, -1)
+"""In halves of a decade: 10^(k/2)."""
+EDGES = (-7, 2)
 SEEDS = (0, 1, 2)
 PREDICTORS = ("level", "spread", "upper_tail", "worst", "snr", "log2_bytes")
 
@@ -81,16 +83,21 @@ def main() -> None:
 
 def race(client: Client, recipe: str) -> list[Runner]:
     """Tune each cover's rate with seed 0, then run all seeds at it."""
-    tuning = {rate: start(client, recipe, dict.fromkeys(COVERS, rate), SEEDS[:1]) for rate in RATES}
-    losses: dict[str, dict[float, float]] = {cover: {} for cover in COVERS}
-    for rate, comparison in tuning.items():
-        for cover, (loss, *_) in finals(client, wait(client, comparison)).items():
-            losses[cover][rate] = loss
-    best = {cover: min(found, key=lambda rate: found[rate]) for cover, found in losses.items()}
+    losses: dict[str, dict[int, float]] = {cover: {} for cover in COVERS}
+    wanted = {cover: set(FIRST_RATES) for cover in COVERS}
+    while any(wanted.values()):
+        for k in sorted(set().union(*wanted.values())):
+            racing = [cover for cover in COVERS if k in wanted[cover]]
+            if len(racing) == 1:  # a comparison has at least two
+                racing.append("slices" if racing != ["slices"] else "rows")
+            comparison = wait(client, start(client, recipe, dict.fromkeys(racing, 10 ** (k / 2)), SEEDS[:1]))
+            for cover, (loss, *_) in finals(client, comparison).items():
+                losses[cover][k] = loss
+        wanted = {cover: beyond(found) for cover, found in losses.items()}
+    best = {cover: 10 ** (min(found, key=lambda k: found[k]) / 2) for cover, found in losses.items()}
     for cover, found in losses.items():
-        row = "  ".join(f"{rate:g}: {loss:.3f}" for rate, loss in found.items())
-        edge = " (at the edge of the grid)" if best[cover] in (RATES[0], RATES[-1]) else ""
-        print(f"  {recipe:15} {cover:17} best rate {best[cover]:g}{edge}; {row}", flush=True)
+        row = "  ".join(f"{10 ** (k / 2):.3g}: {found[k]:.3f}" for k in sorted(found))
+        print(f"  {recipe:15} {cover:17} best rate {best[cover]:.3g}; {row}", flush=True)
     comparison = wait(client, start(client, recipe, best, SEEDS))
     found = finals(client, comparison)
     return [
@@ -101,6 +108,13 @@ def race(client: Client, recipe: str) -> list[Runner]:
     ]
 
 
+def beyond(found: dict[int, float]) -> set[int]:
+    """The next rate to try, where the best so far is at an edge of those tried."""
+    best = min(found, key=lambda k: found[k])
+    further = best - 1 if best == min(found) else best + 1 if best == max(found) else best
+    return {further} if further not in found and EDGES[0] <= further <= EDGES[1] else set()
+
+
 def start(client: Client, recipe: str, rates: dict[str, float], seeds: tuple[int, ...]) -> ComparisonView:
     """Queue every cover at its rate and every seed."""
     setup = RECIPES[recipe]
@@ -108,8 +122,8 @@ def start(client: Client, recipe: str, rates: dict[str, float], seeds: tuple[int
     spec = ComparisonSpec.model_validate({
         "base": {**setup, "record": record, "validation": {"every": setup["steps"]}},
         "variants": [
-            {"name": cover, "change": {"optimizer": {"cover": spec, "lr": rates[cover]}}}
-            for cover, spec in COVERS.items()
+            {"name": cover, "change": {"optimizer": {"cover": COVERS[cover], "lr": rate}}}
+            for cover, rate in rates.items()
         ],
         "seeds": list(seeds),
         "label": f"{recipe}, {'tuning' if len(seeds) == 1 else 'tuned'}",
@@ -127,7 +141,7 @@ def wait(client: Client, comparison: ComparisonView) -> ComparisonView:
 
 def finals(client: Client, comparison: ComparisonView) -> dict[str, list[float]]:
     """Final held-out loss by cover and seed; infinite where a run diverged or failed."""
-    statistics = client.comparison_statistics(comparison.id, reference="slices")
+    statistics = client.comparison_statistics(comparison.id)
     return {
         variant.name: [float("inf") if r.final_loss is None else r.final_loss for r in variant.runs]
         for variant in statistics.variants
@@ -181,7 +195,7 @@ def report(recipe: str, runs: list[Runner]) -> None:
     for cover in sorted(losses, key=lambda c: mean(losses[c])):
         cells = "".join(f"{shown[cover][p]:12.3f}" for p in PREDICTORS)
         rate, own = by_cover[cover][0].rate, losses[cover]
-        print(f"  {cover:17}{rate:6g}{mean(own):9.4f}{stdev(own):9.4f}{cells}")
+        print(f"  {cover:17}{rate:6.3g}{mean(own):9.4f}{stdev(own):9.4f}{cells}")
     by_loss = [mean(losses[cover]) for cover in COVERS]
     rhos = [spearman([shown[cover][p] for cover in COVERS], by_loss) for p in PREDICTORS]
     row = "".join(f"{rho:12.2f}" for rho in rhos)

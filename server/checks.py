@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 
 from server.problems import invalid
 from sm3.advisor.candidates import require_budget
-from sm3.covers import CoverPolicy, Slices, from_spec
-from sm3.probes.checks import record_faults
+from sm3.covers import Cover, CoverPolicy, Slices, from_spec
+from sm3.probes.checks import MAX_FAULTS, record_faults
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import AdviseSpec, Sm3Spec
 from sm3.remote.recipe_specs import parameter_shapes
@@ -37,17 +37,19 @@ def job_faults(spec: JobSpec) -> list[FieldFault]:
     found = list(_optimizer_faults(spec.optimizer, shapes)) if isinstance(spec.optimizer, Sm3Spec) else []
     for fault in record_faults(spec.record, shapes):
         found.append(FieldFault(field=f"record.{fault.field}", given=fault.given, allowed=fault.allowed))
-    return found
+    return found[:MAX_FAULTS]
 
 
 def _optimizer_faults(spec: Sm3Spec, shapes: Shapes) -> Iterator[FieldFault]:
-    rules = []
+    rules: list[tuple[str, Cover]] = []
+    numbers: list[int] = []
     for number, rule in enumerate(spec.rules):
         if not any(fnmatchcase(name, rule.match) for name in shapes):
             allowed = f"a glob that matches a tensor, such as {', '.join(map(repr, list(shapes)[:4]))}"
             yield FieldFault(field=f"optimizer.rules.{number}.match", given=rule.match, allowed=allowed)
         try:
             rules.append((rule.match, from_spec(rule.cover)))
+            numbers.append(number)
         except ValueError as error:
             yield FieldFault(
                 field=f"optimizer.rules.{number}.cover", given=rule.cover.kind, allowed=str(error)
@@ -71,7 +73,7 @@ def _optimizer_faults(spec: Sm3Spec, shapes: Shapes) -> Iterator[FieldFault]:
         try:
             policy.cover_for(name, shape)
         except ValueError as error:
-            matching = [k for k, rule in enumerate(spec.rules) if fnmatchcase(name, rule.match)]
+            matching = [k for k, (glob, _) in zip(numbers, rules, strict=True) if fnmatchcase(name, glob)]
             field = f"optimizer.rules.{matching[0]}.cover" if matching else "optimizer.cover"
             given = spec.rules[matching[0]].cover.kind if matching else spec.cover.kind
             yield FieldFault(field=field, given=given, allowed=f"a cover that fits: {error}")

@@ -9,7 +9,7 @@ arXiv 1901.11150 read nothing but gradients).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -17,18 +17,45 @@ import torch
 from torch import Tensor
 
 from sm3.groups import as_cover
+from sm3.kernels.sparse import in_force
 from sm3.optimizer import SM3
 
 if TYPE_CHECKING:
     from sm3.covers import Cover
+    from sm3.covers.base import Accumulators
     from sm3.groups import CoverLike
+
+
+class Room:
+    """Memory that kernels step in place of parameters: what is written there is nobody's, so all stand-ins share it.
+
+    Holds as many numbers as the largest parameter, for each dtype and device there is.
+
+    Args:
+        params: Those that stand-ins are wanted for.
+    """
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        sizes: defaultdict[tuple[torch.dtype, torch.device], int] = defaultdict(int)
+        for param in params:
+            sizes[param.dtype, param.device] = max(sizes[param.dtype, param.device], param.numel())
+        self._held = {key: torch.zeros(size, dtype=key[0], device=key[1]) for key, size in sizes.items()}
+
+    def stand_in(self, param: Tensor) -> torch.nn.Parameter:
+        """A parameter of the same shape, dtype and device in this memory."""
+        held = self._held[param.dtype, param.device][: param.numel()]
+        return torch.nn.Parameter(held.view(param.shape), requires_grad=False)
+
+    @property
+    def num_bytes(self) -> int:
+        """All of it."""
+        return sum(held.nbytes for held in self._held.values())
 
 
 class Shadow:
     """One cover's accumulators on the gradients of chosen parameters.
 
-    Memory: the accumulators of the cover, and room as large as the largest chosen parameter, of its dtype, that
-    kernels step in place of the parameters. `num_bytes` counts both.
+    Memory: the accumulators of the cover, and the room.
 
     Args:
         params: Name to parameter; read for shape, dtype, device and gradient, never written.
@@ -37,6 +64,7 @@ class Shadow:
         variant: "II" or "I".
         beta2: Name to the decay of its accumulators; absent or None for sums.
         label: What the shadow is called in frames.
+        room: Shared with other shadows of these parameters; None makes one.
 
     Raises:
         ValueError: The cover cannot cover a chosen parameter, or no parameter is chosen.
@@ -51,38 +79,30 @@ class Shadow:
         variant: str = "II",
         beta2: Mapping[str, float | None] | None = None,
         label: str = "shadow",
+        room: Room | None = None,
     ) -> None:
         self.label = label
         self.cover: Cover = as_cover(cover)
         self._originals = {n: p for n, p in params.items() if any(fnmatchcase(n, glob) for glob in tensors)}
         if not self._originals:
             raise ValueError(f"shadow {label!r}: no parameter's name matches {', '.join(map(repr, tensors))}")
-        rooms: dict[tuple[torch.dtype, torch.device], int] = {}
-        for param in self._originals.values():
-            key = (param.dtype, param.device)
-            rooms[key] = max(rooms.get(key, 0), param.numel())
-        self._rooms = {key: torch.zeros(size, dtype=key[0], device=key[1]) for key, size in rooms.items()}
-        self._stand_ins = {name: self._stand_in(param) for name, param in self._originals.items()}
+        room = room or Room(self._originals.values())
+        self._stand_ins = {name: room.stand_in(param) for name, param in self._originals.items()}
+        self._after_sparse: set[str] = set()
         groups: defaultdict[float | None, list[tuple[str, torch.nn.Parameter]]] = defaultdict(list)
         for name, stand_in in self._stand_ins.items():
             groups[(beta2 or {}).get(name)].append((name, stand_in))
         self._optimizer = SM3(
-            [{"params": params, "cover": self.cover, "beta2": decay} for decay, params in groups.items()],
+            [{"params": group, "cover": self.cover, "beta2": decay} for decay, group in groups.items()],
             lr=0.0,
             momentum=0.0,
             variant=variant,
             nonfinite="propagate",
         )
 
-    def _stand_in(self, param: Tensor) -> torch.nn.Parameter:
-        """A parameter of the same shape that shares its room with all others: what is written there is nobody's."""
-        room = self._rooms[param.dtype, param.device][: param.numel()]
-        return torch.nn.Parameter(room.view(param.shape), requires_grad=False)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The chosen parameters."""
-        return tuple(self._originals)
+    def __contains__(self, name: object) -> bool:
+        """Whether the parameter of this name is chosen."""
+        return name in self._originals
 
     def observe(self) -> None:
         """Take in the gradients that the parameters hold now; call it once after each step.
@@ -90,32 +110,39 @@ class Shadow:
         Cost: one optimizer step without momentum over the chosen parameters.
         """
         for name, param in self._originals.items():
-            self._stand_ins[name].grad = param.grad
+            grad = self._stand_ins[name].grad = param.grad
+            if grad is not None:
+                (self._after_sparse.add if grad.is_sparse else self._after_sparse.discard)(name)
         self._optimizer.step()
         for stand_in in self._stand_ins.values():
             stand_in.grad = None
 
-    def accumulators(self, name: str) -> tuple[Tensor, ...]:
+    def held(self) -> dict[str, tuple[Cover, Accumulators]]:
+        """Name to the cover and accumulators that bound its entries now. Not copies: do not write.
+
+        After a sparse gradient these are the rows of slices alone, as `sm3.kernels.sparse` steps them.
+        """
+        found = {}
+        names = {id(stand_in): name for name, stand_in in self._stand_ins.items()}
+        for param, cover, mu in self._optimizer.watched():
+            name = names[id(param)]
+            seen = in_force(cover, mu, tuple(param.shape)) if name in self._after_sparse else (cover, mu)
+            found[name] = seen
+        return found
+
+    def accumulators(self, name: str) -> Accumulators:
         """The accumulators of a chosen parameter; zeros before the first gradient. Not copies: do not write."""
         return self._optimizer.accumulators(self._stand_ins[name])
 
     def bound(self, name: str) -> Tensor:
         """The bound of every entry of a chosen parameter, of its shape."""
-        return self.cover.bound(self.accumulators(name), tuple(self._originals[name].shape))
-
-    def bound_at(self, name: str, entries: Tensor) -> Tensor:
-        """The bound of some entries, given as flat indices (n,)."""
-        return self.cover.bound_at(self.accumulators(name), tuple(self._originals[name].shape), entries)
+        cover, mu = self.held()[name]
+        return cover.bound(mu, tuple(self._originals[name].shape))
 
     @property
     def accumulator_bytes(self) -> int:
         """What the cover would cost an optimizer: float32 accumulators of all chosen parameters."""
         return 4 * sum(self.cover.num_accumulators(tuple(p.shape)) for p in self._originals.values())
-
-    @property
-    def num_bytes(self) -> int:
-        """All memory of the shadow: accumulators and room."""
-        return self.accumulator_bytes + sum(room.nbytes for room in self._rooms.values())
 
 
 class WholeTruth(Shadow):
@@ -126,6 +153,7 @@ class WholeTruth(Shadow):
         tensors: Globs on names.
         limit_bytes: The most bytes that the accumulators may take.
         beta2: Name to decay, as the optimizer's, so that `gamma` forgets alike.
+        room: Shared with other shadows of these parameters; None makes one.
 
     Raises:
         ValueError: More bytes would be needed than `limit_bytes`, or nothing matches.
@@ -138,6 +166,7 @@ class WholeTruth(Shadow):
         *,
         limit_bytes: int = 64 * 2**20,
         beta2: Mapping[str, float | None] | None = None,
+        room: Room | None = None,
     ) -> None:
         needed = sum(
             4 * p.numel() for n, p in params.items() if any(fnmatchcase(n, glob) for glob in tensors)
@@ -147,7 +176,7 @@ class WholeTruth(Shadow):
                 f"whole truth of the tensors that match {', '.join(map(repr, tensors))} takes {needed:,} bytes; at "
                 f"most {limit_bytes:,} are allowed: choose fewer tensors or raise the limit"
             )
-        super().__init__(params, "singletons", tensors=tensors, beta2=beta2, label="truth")
+        super().__init__(params, "singletons", tensors=tensors, beta2=beta2, label="truth", room=room)
 
     def gamma(self, name: str) -> Tensor:
         """Σ g² of every entry (or its moving average), float32 of the parameter's shape."""

@@ -35,7 +35,7 @@ def advised(
         model: freshly initialised.
         train_batch: the batch of a 0-based step.
         loss_of: the loss of a model on a batch, under the job's precision.
-        go_on: whether nobody has asked to stop; asked before each step.
+        go_on: whether nobody has asked to stop; asked after each step.
     """
     asked = spec.optimizer.cover if isinstance(spec.optimizer, Sm3Spec) else None
     if not isinstance(spec.optimizer, Sm3Spec) or not isinstance(asked, AdviseSpec) or not go_on():
@@ -52,13 +52,13 @@ def advised(
 
     def warm_up() -> Iterator[None]:
         for step in range(min(asked.steps, spec.steps)):
-            if not go_on():
-                return
             loss_of(twin, train_batch(step)).backward()  # type: ignore[no-untyped-call]
             yield None
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
+            if not go_on():  # after a step at least, so that there is something to go by
+                return
 
     with torch.random.fork_rng(devices=[] if not torch.cuda.is_available() else None):
         return advise(
@@ -67,6 +67,7 @@ def advised(
             budget_bytes=asked.budget_bytes,
             objective=asked.objective,
             variant=spec.optimizer.variant,
+            beta2=spec.optimizer.beta2,
             seed=spec.seed,
         )
 

@@ -108,13 +108,11 @@ class Run:
             schedule.step()
             if average is not None:
                 average.update(step)
-            if step == 1:
-                self._tell(optimizer, average, recorder)
             asked_to_stop = self.stop.is_set() or self.tracker.fenced is not None
             if not asked_to_stop and self._is_due(step, self.spec.validation.every):
                 self._validate(step, average)
             if asked_to_stop or is_due or is_last:
-                self._record(step, recorder, lrs, laps)
+                self._record(step, recorder, lrs, laps, tell=lambda: self._tell(optimizer, average, recorder))
             if asked_to_stop and step < self.spec.steps:
                 raise Stopped(f"stopped after step {step:,} of {self.spec.steps:,}")
             optimizer.zero_grad(set_to_none=True)
@@ -175,14 +173,21 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _record(self, step: int, recorder: Recorder, lrs: list[float], laps: Laps) -> None:
-        """Spools a frame: the loss of every step since the last one, and what the probes read now."""
+    def _record(
+        self, step: int, recorder: Recorder, lrs: list[float], laps: Laps, *, tell: Callable[[], None]
+    ) -> None:
+        """Spools a frame: the loss of every step since the last one, and what the probes read now.
+
+        At the first step the manifest is told before it: by then probes hold what they will.
+        """
         losses = torch.stack(self._losses).float().cpu().tolist()
-        self._wait_for_device()
-        step_s = (self.clock() - self._since_s - self._elsewhere_s) / len(losses)
         laps.start(counted=True)
         arrays, scalars = recorder.read(step, lrs, everything=step == self.spec.steps)
         laps.end("probe_s")
+        self._wait_for_device()
+        step_s = (self.clock() - self._since_s - self._elsewhere_s) / len(losses)
+        if step == 1:
+            tell()
         first = step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             self.tracker.scalar("loss", number, loss)

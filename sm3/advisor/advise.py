@@ -17,7 +17,7 @@ from sm3.advisor.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 from sm3.covers import Cover, Singletons, Slices
 from sm3.probes.sampled import SAMPLE_ENTRIES, SampledTruth
 from sm3.probes.tightness import summary
-from sm3.shadow import Shadow
+from sm3.shadow import Room, Shadow
 
 if TYPE_CHECKING:
     WarmUp = Iterable[Mapping[str, Tensor] | None]
@@ -52,7 +52,7 @@ class Advice:
         budget_bytes: what they had to stay within.
         objective: what was minimised: a key of `sm3.advisor.objectives.OBJECTIVES`.
         cost: its value for these choices.
-        slices_bytes: what slices take for the same tensors.
+        slices_bytes: what slices (singletons where these keep fewer numbers) take for the same tensors.
         slices_cost: the objective under slices.
         steps: gradients it is based on.
     """
@@ -84,6 +84,7 @@ def advise(
     objective: str = DEFAULT_OBJECTIVE,
     candidates: Sequence[Cover] = CANDIDATES,
     variant: str = "II",
+    beta2: float | None = None,
     sample_entries: int = SAMPLE_ENTRIES,
     seed: int = 0,
 ) -> Advice:
@@ -92,7 +93,8 @@ def advise(
     Each candidate's accumulators are driven by the same gradients as shadows (see `sm3.shadow`), each tensor's
     tightness is read against AdaGrad's exact accumulators of a sample of entries, and one cover a tensor is chosen
     by a knapsack: the optimum for the model sizes the frontier can hold, and never worse than slices where these fit
-    the budget. Parameters are not written. Adds, until it returns, the accumulators of all candidates but singletons.
+    the budget. Parameters are not written. Adds, until it returns, the accumulators of all candidates but singletons,
+    and room as large as the largest tensor.
 
     Args:
         model: a module, or name to parameter.
@@ -102,6 +104,7 @@ def advise(
         objective: what is minimised.
         candidates: covers considered for tensors of rank 2 and more.
         variant: "II" or "I".
+        beta2: decay of the accumulators; None for sums.
         sample_entries: entries a tensor whose exact accumulators are kept.
         seed: decides the sample.
 
@@ -124,7 +127,9 @@ def advise(
     shapes = {name: tuple(param.shape) for name, param in params.items()}
     options = {name: candidates_for(shape, candidates) for name, shape in shapes.items()}
     require_budget(shapes, budget_bytes, candidates)
-    measured = _measure(params, options, warm_up, variant=variant, sample_entries=sample_entries, seed=seed)
+    measured = _measure(
+        params, options, warm_up, variant=variant, beta2=beta2, sample_entries=sample_entries, seed=seed
+    )
     cost = OBJECTIVES[objective]
     names = list(shapes)
     costs = {
@@ -169,13 +174,15 @@ def _measure(
     warm_up: WarmUp,
     *,
     variant: str,
+    beta2: float | None,
     sample_entries: int,
     seed: int,
 ) -> _Measured:
     """The tightness of every option of every tensor after the warm-up."""
+    decay, room = dict.fromkeys(params, beta2), Room(params.values())
     covers = {cover for of_tensor in options.values() for cover in of_tensor if cover != Singletons()}
     shadows = {
-        cover: Shadow(served, cover, variant=variant)
+        cover: Shadow(served, cover, variant=variant, beta2=decay, room=room)
         for cover in covers
         if (
             served := {
@@ -183,7 +190,7 @@ def _measure(
             }
         )
     }
-    sample = SampledTruth(params, dict.fromkeys(params, Slices()), entries=sample_entries, seed=seed)
+    sample = SampledTruth(params, beta2=decay, entries=sample_entries, seed=seed)
     steps = 0
     for gradients in warm_up:
         with _Held(params, gradients):
@@ -194,13 +201,18 @@ def _measure(
     if steps == 0:
         raise ValueError("the warm-up yielded no gradients; give those of at least one step")
     expected: dict[tuple[str, int], Mapping[str, float]] = {}
+    held = {cover: shadow.held() for cover, shadow in shadows.items()}
     for name, of_tensor in options.items():
         gamma = sample.gamma(name).cpu().numpy() if name in sample.places else None
         for k, cover in enumerate(of_tensor):
             nu = gamma
             if gamma is not None and cover in shadows:
-                nu = shadows[cover].bound_at(name, sample.places[name]).cpu().numpy()
-            expected[name, k] = summary(nu, gamma) if nu is not None and gamma is not None else {}
+                seen, mu = held[cover][name]
+                nu = seen.bound_at(mu, tuple(params[name].shape), sample.places[name]).cpu().numpy()
+            whole = gamma is not None and sample.is_whole(name)
+            expected[name, k] = (
+                summary(nu, gamma, is_whole=whole) if nu is not None and gamma is not None else {}
+            )
     return _Measured(expected, steps)
 
 
@@ -219,7 +231,8 @@ class _Held:
         self._own = {name: param.grad for name, param in self._params.items()}
         if self._gradients is not None:
             for name, param in self._params.items():
-                param.grad = self._gradients.get(name)
+                gradient = self._gradients.get(name)
+                param.grad = None if gradient is None else gradient.to(param.device, param.dtype)
 
     def __exit__(self, *_: object) -> None:
         for name, param in self._params.items():
@@ -229,13 +242,17 @@ class _Held:
 def _slices(
     names: Sequence[str], shapes: Mapping[str, tuple[int, ...]], options: Mapping[str, Sequence[Cover]]
 ) -> list[int] | None:
-    """The options that slices would take (singletons for vectors); None where some tensor has no such option."""
+    """The options that slices would take; None where some tensor has no such option.
+
+    Singletons stand for them in vectors, and where slices keep no fewer numbers, as in a matrix of one column.
+    """
     found = []
     for name in names:
-        wanted: Cover = Slices() if len(shapes[name]) > 1 else Singletons()
-        if wanted not in options[name]:
+        own = options[name]
+        wanted: Cover = Slices() if Slices() in own else Singletons()
+        if wanted not in own:
             return None
-        found.append(options[name].index(wanted))
+        found.append(own.index(wanted))
     return found
 
 

@@ -84,10 +84,9 @@ def _thinned(points: list[_Partial], most: int) -> list[_Partial]:
     if len(points) <= most:
         return points
     low, high = points[0].num_bytes, points[-1].num_bytes
-    width = (high - low) / (most - 1)
+    width = (high - low) / max(most - 2, 1)
     cheapest = {
         int((point.num_bytes - low) / width): point for point in points
     }  # the last of a run is cheapest
-    return [points[0], *(point for run, point in cheapest.items() if run > 0 or point is not points[0])][
-        :most
-    ]
+    kept = list(cheapest.values())
+    return kept if kept[0] is points[0] or len(kept) == most else [points[0], *kept]

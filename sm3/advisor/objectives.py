@@ -7,13 +7,15 @@ deserves trust is an empirical question: docs/covers.md has the races that were 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isnan
+from math import inf, isnan
 
 
 def _weighted(part: str, power: int) -> Callable[[int, Mapping[str, float]], float]:
     def cost(size: int, tightness: Mapping[str, float]) -> float:
         value = tightness.get(part, 0.0)
-        return 0.0 if isnan(value) else size * max(value, 0.0) ** power
+        if isnan(value):
+            return 0.0 if tightness.get("zero") == 1.0 else inf
+        return size * max(value, 0.0) ** power
 
     return cost
 
@@ -26,6 +28,7 @@ OBJECTIVES: dict[str, Callable[[int, Mapping[str, float]], float]] = {
 """Name to cost, given a tensor's number of entries and its tightness summary in bits.
 
 ``spread``: entries × spread², the squared error of the log rate that one factor a tensor cannot absorb; ``level``:
-entries × median; ``p99``: entries × the 99 % quantile. A tensor that no gradient has touched costs nothing.
+entries × median; ``p99``: entries × the 99 % quantile. A tensor that no gradient has touched costs
+nothing; one whose tightness could not be measured is given to any other cover.
 """
 DEFAULT_OBJECTIVE = "spread"

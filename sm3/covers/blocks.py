@@ -55,6 +55,7 @@ class Blocks(Cover):
         """Each tile's accumulator, repeated over the tile."""
         nu = mu[0]
         for dim, (size, edge) in enumerate(zip(shape, self.edges_of(shape), strict=True)):
+            edge = min(edge, max(size, 1))
             nu = nu.repeat_interleave(edge, dim).narrow(dim, 0, size) if edge > 1 else nu
         return nu
 

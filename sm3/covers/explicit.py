@@ -42,7 +42,7 @@ class Explicit(Cover):
                         f"set {k} holds {flat}; allowed are 0..{size - 1} for shape {self.shape}"
                     )
             if len(set(members)) < len(members):
-                raise ValueError(f"set {k} holds an index twice: {list(members)}; name each once")
+                raise ValueError(f"set {k} holds an index twice: {_some(members)}; name each once")
             covered.update(members)
         if len(covered) < size:
             flat = next(i for i in range(size) if i not in covered)
@@ -60,17 +60,17 @@ class Explicit(Cover):
 
     def bound(self, mu: Accumulators, shape: Shape) -> Tensor:
         """Min over the sets each entry is listed in."""
-        entries, sets = self._incidences(mu[0].device)
+        entries, sets = self.incidences(mu[0].device)
         nu = mu[0].new_full((prod(shape),), float("inf"))
         return nu.scatter_reduce(0, entries, mu[0][sets], "amin").view(shape)
 
     def _reduce(self, nu: Tensor) -> Accumulators:
-        entries, sets = self._incidences(nu.device)
+        entries, sets = self.incidences(nu.device)
         mu = nu.new_full((len(self._sets),), float("-inf"))
         mu = mu.scatter_reduce(0, sets, nu.reshape(-1)[entries], "amax")
         return (mu.masked_fill(mu == float("-inf"), 0.0),)
 
-    def _incidences(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def incidences(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Every (entry, set) pair, as two index vectors on `device`."""
         if device not in self._pairs:
             import torch
@@ -93,6 +93,11 @@ class Explicit(Cover):
     def from_spec(cls, spec: ExplicitSpec) -> Explicit:
         """The cover a spec describes."""
         return cls(spec.sets, spec.shape)
+
+
+def _some(members: tuple[int, ...]) -> str:
+    """The first few of a set, for people to find it."""
+    return f"[{', '.join(map(str, members[:8]))}{', …' if len(members) > 8 else ''}]"
 
 
 def _position(flat: int, shape: Shape) -> Shape:

@@ -1,7 +1,8 @@
 """What a kernel is given, and what it promises.
 
 A kernel steps a batch of tensors of one parameter group. It writes the parameter, the accumulators and the
-momentum in place, each equal to what `sm3.update` defines, and leaves the gradient as it was.
+momentum in place, each equal to what `sm3.update` defines (the eager kernel up to one rounding a step, where torch
+fuses multiply and add), and leaves the gradient as it was.
 """
 
 from __future__ import annotations

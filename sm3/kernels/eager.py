@@ -123,7 +123,8 @@ def _step_slices(work: Work, grad: Tensor, options: StepOptions, blocks: _Blocks
     if columns is not None:
         bound = columns.bound(tuple(by_dim.values()), shape[1:]).reshape(-1)
         new = torch.zeros_like(bound)
-    above = _above_epsilon(row_mu, bound)
+    # Sums only: a moving average may forget a bound down to g², which may be 0.
+    above = options.beta2 is None and _above_epsilon(row_mu, bound)
     for part, g, nu in blocks.of(work, grad):
         if row_mu is None:
             nu.copy_(bound.expand_as(nu))  # type: ignore[union-attr]

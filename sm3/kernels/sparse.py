@@ -56,6 +56,13 @@ def catch_up(cover: Cover, mu: Accumulators, shape: Shape) -> None:
             values.clamp_(min=peak)
 
 
+def in_force(cover: Cover, mu: Accumulators, shape: Shape) -> tuple[Cover, Accumulators]:
+    """The cover and accumulators that bound the entries after a sparse step: the rows alone, of slices."""
+    if isinstance(cover, Slices) and len(shape) > 1 and 0 in cover.dims_of(shape):
+        return Slices(dims=(0,)), (mu[cover.dims_of(shape).index(0)],)
+    return cover, mu
+
+
 def _row_accumulator(work: Work) -> tuple[Tensor, Cover] | None:
     """The accumulator indexed by rows and the cover it is of a few rows; None where the cover has none."""
     if isinstance(work.cover, Singletons):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Accumulators(Probe):
-    """`mu` of every tensor, max-pooled to at most 256 numbers a dim (64 for shadows).
+    """`mu` of every tensor, max-pooled to at most 256 numbers a dim (32 for shadows).
 
     For slices, arrays ``accumulators/dim0/NAME``, ``accumulators/dim1/NAME``, …: a viewer expands the bound of
     an entry as the min over them (arXiv 1901.11150, Algorithm SM3-II, line 6), so a heatmap of any matrix costs

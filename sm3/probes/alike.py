@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sm3.probes.tracking import Tracked
 
 
+MOST_SETS = 1_000_000
+"""Sets that quantiles are taken over; of more, evenly chosen ones."""
+
+
 class Alike(Probe):
     """How alike squared gradients are inside each cover set: the quantity that says whether a set may share a number.
 
@@ -37,7 +41,9 @@ class Alike(Probe):
         for tensor in tensors:
             if tensor.grad is None or tensor.cover is None or tensor.grad.numel() == 0:
                 continue
-            found = set_moments(tensor.cover, tensor.grad.float().square())
+            # Scaled by the largest entry, which ratios do not notice: the square of a small g² would be 0.
+            magnitude = tensor.grad.float().abs()
+            found = set_moments(tensor.cover, (magnitude / magnitude.amax()).square())
             if found is None:
                 continue
             mean, square, peak = found
@@ -49,9 +55,14 @@ class Alike(Probe):
                 ),
             }
             for series, q in (("peak", 0.5), ("peak", 0.95), ("snr", 0.05), ("snr", 0.5)):
-                value = shares[series].nan_to_num(nan=torch.nan, posinf=3e38).nanquantile(q)
+                value = _thinned(shares[series]).nan_to_num(nan=torch.nan, posinf=3e38).nanquantile(q)
                 reading.scalars[f"{series}_p{round(100 * q):02}/{tensor.name}"] = value
         return reading
+
+
+def _thinned(values: Tensor) -> Tensor:
+    """At most a million of them, evenly: `quantile` refuses more than 16 million."""
+    return values[:: -(-len(values) // MOST_SETS)]
 
 
 def set_moments(cover: Cover, x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
@@ -79,9 +90,14 @@ def set_moments(cover: Cover, x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None
             found = [set_moments(member, x) for member in cover.members]
             parts = [part for part in found if part is not None]
         case Explicit():
-            members = [torch.tensor(s, device=x.device) for s in cover.sets(tuple(x.shape)) if s]
-            flat = x.flatten()
-            parts = [_along(flat[m][None], 0) for m in members]
+            entries, sets = cover.incidences(x.device)
+            held, (peaks,) = x.flatten()[entries], cover.reduce(x)
+            count, total, square = (
+                torch.zeros_like(peaks).index_add_(0, sets, values)
+                for values in (torch.ones_like(held), held, held.square())
+            )
+            filled = count > 0
+            parts = [(total[filled] / count[filled], square[filled] / count[filled], peaks[filled])]
         case _:
             return None
     if not parts:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from sm3.shadow import WholeTruth
 
 MAX_BINS = 256
-SHADOW_BINS = 64
-"""Bins a dim of arrays that are there once for each shadow."""
+SHADOW_BINS = 32
+"""Bins a dim of accumulators of shadows."""
+MAP_BINS = 64
+"""Bins a dim of maps of tightness and poison."""
 
 
 Array = npt.NDArray[np.float32]
@@ -71,10 +73,17 @@ class Watched:
     Attributes:
         sample: exact accumulators of a few entries of every tensor; None where none are sampled.
         truth: exact accumulators of all entries of chosen tensors; None where none were chosen.
+        own_is_comparable: whether the optimizer's own accumulators stand for the same sums as these: not those of
+            Adam or Adafactor, which average.
     """
 
     sample: SampledTruth | None = None
     truth: WholeTruth | None = None
+    own_is_comparable: bool = True
+
+    def compares(self, tensor: Tracked) -> bool:
+        """Whether a tensor has a bound that can be held against exact accumulators."""
+        return tensor.cover is not None and (self.own_is_comparable or tensor.is_shadow)
 
 
 class Probe:

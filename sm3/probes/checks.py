@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import prod
 
 from sm3.covers import from_spec
-from sm3.remote.record_specs import RecordSpec, ShadowSpec, label_of
+from sm3.probes.base import MAP_BINS, SHADOW_BINS
+from sm3.remote.frames import MAX_FRAME_BYTES
+from sm3.remote.record_specs import ProbeName, RecordSpec, ShadowSpec, label_of
 
 Shapes = Mapping[str, tuple[int, ...]]
+MAX_FAULTS = 100
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ def record_faults(spec: RecordSpec, shapes: Shapes) -> list[Fault]:
         faults += _unmatched(f"probe_settings.{name.value}.tensors", settings.tensors, shapes)
     for number, shadow in enumerate(spec.shadows):
         faults += _shadow_faults(f"shadows.{number}", shadow, shapes)
+    faults += _limit_faults(spec, shapes)
+    if ProbeName.POISON in spec.probes and spec.truth:
+        matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+        if not any(_matches(name, spec.truth) for name in matrices):
+            allowed = f"for the probe 'poison', globs that match a matrix, such as {_some(matrices)}"
+            faults.append(Fault("truth", list(spec.truth), allowed))
     needed = sum(4 * prod(shape) for name, shape in shapes.items() if _matches(name, spec.truth))
     if needed > spec.truth_limit_bytes:
         faults.append(
@@ -54,7 +63,39 @@ def record_faults(spec: RecordSpec, shapes: Shapes) -> list[Fault]:
                 "choose fewer or raise the limit",
             )
         )
-    return faults
+    return faults[:MAX_FAULTS]
+
+
+def _limit_faults(spec: RecordSpec, shapes: Shapes) -> Iterator[Fault]:
+    """What all shadows together take too much of: memory, and room in a frame."""
+    num_bytes = frame_bytes = 0
+    for shadow in spec.shadows:
+        try:
+            cover = from_spec(shadow.cover)
+        except ValueError:
+            continue  # told elsewhere
+        for name, shape in shapes.items():
+            if not _matches(name, shadow.tensors) or not (shadow.vectors or len(shape) > 1):
+                continue
+            try:
+                num_bytes += 4 * cover.num_accumulators(shape)
+            except ValueError:
+                continue  # told elsewhere
+            frame_bytes += 4 * prod(min(size, SHADOW_BINS) for size in shape)
+            if _matches(name, spec.truth):
+                frame_bytes += 4 * prod(min(size, MAP_BINS) for size in shape)
+    if num_bytes > spec.shadow_limit_bytes:
+        yield Fault(
+            "shadows",
+            f"{len(spec.shadows)} shadows of {num_bytes:,} bytes",
+            f"at most shadow_limit_bytes = {spec.shadow_limit_bytes:,} bytes: fewer shadows or tensors, or raise it",
+        )
+    if frame_bytes > MAX_FRAME_BYTES // 2:
+        yield Fault(
+            "shadows",
+            f"{len(spec.shadows)} shadows that add up to {frame_bytes:,} bytes to a frame",
+            f"at most {MAX_FRAME_BYTES // 2:,}: fewer shadows or tensors",
+        )
 
 
 def _shadow_faults(field: str, shadow: ShadowSpec, shapes: Shapes) -> Iterator[Fault]:
@@ -75,11 +116,12 @@ def _shadow_faults(field: str, shadow: ShadowSpec, shapes: Shapes) -> Iterator[F
     except ValueError as error:
         yield Fault(f"{field}.cover", shadow.cover.kind, str(error))
         return
+    label = label_of(shadow)
     for name, shape in chosen.items():
         try:
             cover.accumulator_shapes(shape)
         except ValueError as error:
-            yield Fault(f"{field}.cover", label_of(shadow), f"a cover that fits {name!r}: {error}")
+            yield Fault(f"{field}.cover", label, f"a cover that fits {name!r}: {error}")
 
 
 def _unmatched(field: str, globs: Sequence[str], shapes: Shapes) -> Iterator[Fault]:
@@ -92,5 +134,5 @@ def _matches(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def _some(shapes: Shapes) -> str:
+def _some(shapes: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in list(shapes)[:4])

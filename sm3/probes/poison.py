@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sm3.covers import Blocks, Slices
-from sm3.probes.base import SHADOW_BINS, Probe, Reading, max_pool
+from sm3.probes.base import MAP_BINS, Probe, Reading, max_pool
 from sm3.probes.tightness import tightness, whole_summary
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Poisoned:
     Attributes:
         excess: bits above the tensor's level, of its shape; NaN where γ = 0.
         entries: bool of its shape: excess of at least `EXCESS_BITS`.
-        freed: remedy to the number of poisoned entries that a union with all its sets would free.
+        freed: remedy to the number of poisoned entries that a union with all its sets would free, at most.
         best_set: float32 (2 + 2·rank,): position of the remedy in `REMEDIES`, entries that its single best set frees,
             then for each dim where that set begins and ends. The best is the one that frees most.
     """
@@ -52,9 +52,9 @@ class Poison(Probe):
     A set shares its largest number: one spike in a row and one in a column hold up the bound where they cross. For
     tensors of rank 2 in ``truth``: ``poisoned/NAME``, the number of entries whose tightness exceeds the tensor's
     level (its median, which tuning absorbs) by 4 bits or more; array ``poison/map/NAME``, that excess, max-pooled to
-    64 a dim; ``poison_freed_REMEDY/NAME`` for blocks of 8 and 64, rows and columns: how many would be free had those
-    sets been in the cover too; array ``poison/set/NAME``: the one extra set that frees most (remedy, entries freed,
-    then begin and end along each dim).
+    64 a dim; ``poison_freed_REMEDY/NAME`` for blocks of 8 and 64, rows and columns: how many would be free, at most,
+    had those sets been in the cover too (they would hold their largest γ or more); array ``poison/set/NAME``: the one
+    extra set that frees most (remedy, entries freed, then begin and end along each dim).
 
     Kind: series and array a tensor. Unit: entries; bits. Cost: about ten passes over the tensor. Memory: none kept
     but the whole truth; a few times the tensor for a moment.
@@ -67,12 +67,9 @@ class Poison(Probe):
         reading = Reading()
         truth = self.watched.truth
         for tensor in tensors:
-            if (
-                truth is None
-                or tensor.name not in truth.names
-                or len(tensor.shape) != 2
-                or tensor.cover is None
-            ):
+            if truth is None or tensor.name not in truth or not self.watched.compares(tensor):
+                continue
+            if tensor.cover is None or len(tensor.shape) != 2 or 0 in tensor.shape:
                 continue
             nu = tensor.cover.bound(tensor.mu, tensor.shape)
             found = detect(nu, truth.gamma(tensor.name))
@@ -80,7 +77,7 @@ class Poison(Probe):
             for remedy, count in found.freed.items():
                 reading.scalars[f"poison_freed_{remedy}/{tensor.name}"] = count
             shown = found.excess.nan_to_num(nan=0.0).clamp(min=0.0)
-            reading.arrays[f"poison/map/{tensor.name}"] = max_pool(shown, bins=SHADOW_BINS)
+            reading.arrays[f"poison/map/{tensor.name}"] = max_pool(shown, bins=MAP_BINS)
             reading.arrays[f"poison/set/{tensor.name}"] = found.best_set
         return reading
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sm3.covers import from_spec
+from sm3.covers import Singletons, from_spec
 from sm3.optimizer import SM3
-from sm3.probes.base import Finished, Probe, Reading, Watched
+from sm3.probes.base import Probe, Reading, Watched
 from sm3.probes.cadence import Cadence, Every, Geometric
 from sm3.probes.checks import record_faults
+from sm3.probes.host import Arrays, Values, finished
 from sm3.probes.registry import PROBES
 from sm3.probes.sampled import SampledTruth
 from sm3.probes.tracking import Tracked, tracked
-from sm3.remote.record_specs import ProbeName, ProbeSettings, RecordSpec, label_of
-from sm3.shadow import Shadow, WholeTruth
-
-Arrays = dict[str, npt.NDArray[np.float32]]
-Values = dict[str, float]
+from sm3.remote.record_specs import ProbeName, ProbeSettings, RecordSpec, ShadowSpec, label_of
+from sm3.shadow import Room, Shadow, WholeTruth
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class _Scheduled:
     def chosen(self, tensors: Sequence[Tracked]) -> list[Tracked]:
         if self.tensors == ("*",):
             return list(tensors)
-        return [t for t in tensors if any(fnmatchcase(t.name, glob) for glob in self.tensors)]
+        return [t for t in tensors if _matches(t.name, self.tensors)]
 
 
 class Recorder:
@@ -54,7 +51,8 @@ class Recorder:
         seed: decides which entries are sampled.
 
     Raises:
-        ValueError: the spec does not fit the optimizer's tensors; every fault is named.
+        ValueError: the spec does not fit the optimizer's tensors, two of them share a name, or exact sums are wanted
+            of an optimizer that has stepped already; every fault is named.
 
     >>> import torch
     >>> from sm3 import SM3
@@ -73,48 +71,53 @@ class Recorder:
     ) -> None:
         self.optimizer = optimizer
         self.spec = spec = spec or RecordSpec()
-        first = list(tracked(optimizer, [0.0] * len(optimizer.param_groups)))
-        faults = record_faults(spec, {t.name: t.shape for t in first})
-        if faults:
-            raise ValueError("; ".join(f"{fault.field}: {fault}" for fault in faults))
-        params = {t.name: _parameter(optimizer, t.name) for t in first}
-        self._forget = {t.name: t.beta2 for t in first if t.beta2 is not None}
+        first = list(tracked(optimizer, self._no_lrs()))
+        _require_fit(spec, first)
+        params = {t.name: p for t, p in zip(first, _parameters(optimizer), strict=True)}
+        beta2 = {t.name: t.beta2 for t in first if t.beta2 is not None}
+        self._room = Room(
+            param
+            for name, param in params.items()
+            if _matches(name, spec.truth) or any(_follows(shadow, name, param) for shadow in spec.shadows)
+        )
         self.shadows = tuple(
             Shadow(
-                _matching(params, shadow.vectors),
+                {name: param for name, param in params.items() if _follows(shadow, name, param)},
                 from_spec(shadow.cover),
-                tensors=shadow.tensors,
                 variant=shadow.variant,
-                beta2=self._forget,
+                beta2=beta2,
                 label=label_of(shadow),
+                room=self._room,
             )
             for shadow in spec.shadows
         )
-        self._watched = Watched(self._sample(first, params, seed), self._truth(params))
+        truth = None
+        if spec.truth:
+            limit_bytes = spec.truth_limit_bytes
+            truth = WholeTruth(params, spec.truth, limit_bytes=limit_bytes, beta2=beta2, room=self._room)
+        sums = isinstance(optimizer, SM3 | torch.optim.Adagrad)
+        self._watched = Watched(self._sample(first, params, beta2, seed), truth, own_is_comparable=sums)
         self._probes = [self._scheduled(name) for name in spec.probes]
-        self._skipped = 0
+        self._skipped = getattr(optimizer, "skipped_steps", 0)
 
-    def _sample(self, first: Sequence[Tracked], params: dict[str, Tensor], seed: int) -> SampledTruth | None:
-        needed = ProbeName.TIGHTNESS in self.spec.probes or (
-            ProbeName.RATES in self.spec.probes and self.shadows
-        )
-        covers = {t.name: t.cover for t in first if t.cover is not None}
-        if not self.spec.sample_entries or not needed or not isinstance(self.optimizer, SM3):
+    def _sample(
+        self,
+        first: Sequence[Tracked],
+        params: Mapping[str, Tensor],
+        beta2: Mapping[str, float | None],
+        seed: int,
+    ) -> SampledTruth | None:
+        """A sample of every tensor that the optimizer or a shadow holds fewer numbers for than AdaGrad would."""
+        if not self.spec.sample_entries or ProbeName.TIGHTNESS not in self.spec.probes:
             return None
-        return SampledTruth(
-            {name: params[name] for name in covers},
-            covers,
-            beta2=self._forget,
-            entries=self.spec.sample_entries,
-            seed=seed,
-        )
-
-    def _truth(self, params: dict[str, Tensor]) -> WholeTruth | None:
-        if not self.spec.truth:
-            return None
-        return WholeTruth(
-            params, self.spec.truth, limit_bytes=self.spec.truth_limit_bytes, beta2=self._forget
-        )
+        loose = [shadow for shadow in self.shadows if shadow.cover != Singletons()]
+        chosen = {
+            t.name: params[t.name]
+            for t in first
+            if (isinstance(self.optimizer, SM3) and t.cover != Singletons())
+            or any(t.name in shadow for shadow in loose)
+        }
+        return SampledTruth(chosen, beta2=beta2, entries=self.spec.sample_entries, seed=seed)
 
     def _scheduled(self, name: ProbeName) -> _Scheduled:
         settings = self.spec.probe_settings.get(name, ProbeSettings())
@@ -164,6 +167,7 @@ class Recorder:
             everything: read every probe, due or not.
         """
         tensors = list(tracked(self.optimizer, lrs))
+        held_by_shadow = [shadow.held() for shadow in self.shadows]
         readings: list[tuple[str | None, Reading]] = []
         for scheduled in self._probes:
             if not everything and not scheduled.cadence.is_due(step):
@@ -171,12 +175,16 @@ class Recorder:
             chosen = scheduled.chosen(tensors)
             readings.append((None, scheduled.probe.read(chosen, step)))
             if scheduled.probe.of_shadows:
-                for shadow in self.shadows:
-                    seen = _seen_by(shadow, chosen)
+                for shadow, held in zip(self.shadows, held_by_shadow, strict=True):
+                    seen = [
+                        replace(t, cover=held[t.name][0], mu=held[t.name][1], is_shadow=True)
+                        for t in chosen
+                        if t.name in held
+                    ]
                     readings.append((shadow.label, scheduled.probe.read(seen, step)))
         grads = [t.grad for t in tensors if t.grad is not None]
         norm = {"grad_norm": torch.nn.utils.get_total_norm(grads)} if grads else {}
-        arrays, scalars = _finished([*readings, (None, Reading(scalars=norm))])
+        arrays, scalars = finished([*readings, (None, Reading(scalars=norm))])
         scalars |= {
             f"accumulator_bytes@{shadow.label}": float(shadow.accumulator_bytes) for shadow in self.shadows
         }
@@ -185,64 +193,42 @@ class Recorder:
     @property
     def probe_bytes(self) -> int:
         """Memory kept for statistics from step to step; no part of the optimizer's state."""
-        followed = [self._watched.sample, self._watched.truth, *self.shadows]
-        kept = sum(f.num_bytes for f in followed if f is not None)
+        shadows = [*self.shadows, *([self._watched.truth] if self._watched.truth is not None else [])]
+        kept = self._room.num_bytes + sum(shadow.accumulator_bytes for shadow in shadows)
+        if self._watched.sample is not None:
+            kept += self._watched.sample.num_bytes
         return kept + sum(scheduled.probe.num_bytes for scheduled in self._probes)
 
     def _no_lrs(self) -> list[float]:
         return [0.0] * len(self.optimizer.param_groups)
 
 
-def _parameter(optimizer: torch.optim.Optimizer, wanted: str) -> Tensor:
-    for number, group in enumerate(optimizer.param_groups):
-        names = group.get("param_names") or [f"{number}.{k}" for k in range(len(group["params"]))]
-        for name, param in zip(names, group["params"], strict=True):
-            if name == wanted:
-                found: Tensor = param
-                return found
-    raise AssertionError(wanted)
-
-
-def _matching(params: dict[str, Tensor], vectors: bool) -> dict[str, Tensor]:
-    return {name: param for name, param in params.items() if vectors or param.dim() > 1}
-
-
-def _seen_by(shadow: Shadow, tensors: Sequence[Tracked]) -> list[Tracked]:
-    return [
-        replace(t, cover=shadow.cover, mu=shadow.accumulators(t.name), is_shadow=True)
-        for t in tensors
-        if t.name in shadow.names
-    ]
-
-
-def _finished(readings: Sequence[tuple[str | None, Reading]]) -> tuple[Arrays, Values]:
-    """Brings all readings to the host, finishes them there, and names what is a shadow's by its label."""
-    parts = [(r.arrays, r.scalars, r.raw) for _, r in readings]
-    on_host = iter(_to_host([t for part in parts for held in part for t in held.values()]))
-    arrays: Arrays = {}
-    scalars: Values = {}
-    for (label, reading), (own_arrays, own_scalars, own_raw) in zip(readings, parts, strict=True):
-        found = Finished(
-            {name: next(on_host).copy() for name in own_arrays},
-            {name: float(next(on_host)) for name in own_scalars},
+def _require_fit(spec: RecordSpec, tensors: Sequence[Tracked]) -> None:
+    """Raises `ValueError` with all that keeps a spec from being recorded of these tensors."""
+    faults = [f"{fault.field}: {fault}" for fault in record_faults(spec, {t.name: t.shape for t in tensors})]
+    counts = Counter(t.name for t in tensors)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        faults.append(
+            f"{', '.join(map(repr, twice[:5]))} name more than one parameter; give each its own name"
         )
-        more = reading.finish({name: next(on_host) for name in own_raw})
-        arrays |= {_labelled(n, label): a for n, a in (found.arrays | more.arrays).items()}
-        scalars |= {_labelled(n, label): v for n, v in (found.scalars | more.scalars).items()}
-    return arrays, scalars
+    exact = bool(spec.truth) or ProbeName.TIGHTNESS in spec.probes
+    begun = [t.name for t in tensors if exact and any(bool((mu != 0).any()) for mu in t.mu)]
+    if begun:
+        faults.append(
+            f"the optimizer has stepped already ({begun[0]!r} holds accumulators), so exact sums cannot be had: "
+            "attach before the first step, or record neither tightness nor truth"
+        )
+    if faults:
+        raise ValueError("; ".join(faults))
 
 
-def _labelled(name: str, label: str | None) -> str:
-    """``statistic/…`` as it is, or ``statistic@label/…``."""
-    statistic, slash, rest = name.partition("/")
-    return name if label is None else f"{statistic}@{label}{slash}{rest}"
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [param for group in optimizer.param_groups for param in group["params"]]
 
 
-def _to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.float32]]:
-    """All tensors in float32 on the host, in their shapes: views of one flat buffer that one copy brought."""
-    if not tensors:
-        return []
-    device = next((t.device for t in tensors if t.device.type != "cpu"), tensors[0].device)
-    flat = torch.cat([t.reshape(-1).to(device, torch.float32) for t in tensors]).cpu().numpy()
-    ends = np.cumsum([t.numel() for t in tensors])
-    return [flat[end - t.numel() : end].reshape(tuple(t.shape)) for end, t in zip(ends, tensors, strict=True)]
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def _follows(shadow: ShadowSpec, name: str, param: Tensor) -> bool:
+    return (shadow.vectors or param.dim() > 1) and _matches(name, shadow.tensors)

@@ -9,20 +9,16 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sm3.covers import Cover, Singletons
-
 SAMPLE_ENTRIES = 1024
 
 
 class SampledTruth:
-    """`gamma` = Σ g² (or its moving average) of up to n entries a tensor, chosen once.
+    """`gamma` = Σ g² (or its moving average) of up to n entries a tensor, chosen once; exact to a rounding a step.
 
-    Tensors under singletons are left out: there nu is gamma. Memory: 12 bytes a sampled entry (4 of gamma, 8 of its
-    place). Cost of a step: n gathered numbers a tensor.
+    Memory: 12 bytes a sampled entry (4 of gamma, 8 of its place). Cost of a step: n gathered numbers a tensor.
 
     Args:
-        params: Name to parameter; read for shape and gradient.
-        covers: The cover of each.
+        params: Name to parameter; read for shape and gradient. Empty ones are left out.
         beta2: Name to the decay of its accumulators; absent or None for sums.
         entries: n, entries a tensor.
         seed: With the tensor's name, decides the sample.
@@ -31,17 +27,12 @@ class SampledTruth:
     def __init__(
         self,
         params: Mapping[str, Tensor],
-        covers: Mapping[str, Cover],
         *,
         beta2: Mapping[str, float | None] | None = None,
         entries: int = SAMPLE_ENTRIES,
         seed: int = 0,
     ) -> None:
-        self._params = {
-            name: param
-            for name, param in params.items()
-            if param.numel() and not isinstance(covers[name], Singletons)
-        }
+        self._params = {name: param for name, param in params.items() if param.numel()}
         self._beta2 = beta2 or {}
         self.places: dict[str, Tensor] = {}
         """Flat int64 indices of the sampled entries, (n,), by tensor."""
@@ -55,19 +46,28 @@ class SampledTruth:
     def observe(self) -> None:
         """Take in the gradients that the parameters hold now; call it once after each step."""
         for name, param in self._params.items():
-            if param.grad is None:
+            grad = param.grad
+            if grad is None:
                 continue
-            grad = param.grad.to_dense() if param.grad.is_sparse else param.grad
-            g = grad.take(self.places[name]).float()
+            g = (grad.to_dense() if grad.is_sparse else grad).take(self.places[name]).float()
             gamma, beta2 = self._gamma[name], self._beta2.get(name)
             if beta2 is None:
                 gamma.addcmul_(g, g)
+            elif grad.is_sparse and grad.sparse_dim() == 1:
+                # The rows that are absent forget nothing, as in the optimizer's own sparse steps.
+                row = self.places[name] // max(1, param.numel() // param.shape[0])
+                present = torch.isin(row, grad.coalesce().indices()[0])
+                gamma.copy_(torch.where(present, beta2 * gamma + (1 - beta2) * g * g, gamma))
             else:
                 gamma.mul_(beta2).addcmul_(g, g, value=1 - beta2)
 
     def gamma(self, name: str) -> Tensor:
         """The exact accumulators of the sampled entries of a tensor, float32 (n,). Not a copy: do not write."""
         return self._gamma[name]
+
+    def is_whole(self, name: str) -> bool:
+        """Whether the sample of a tensor is all of it."""
+        return len(self.places[name]) == self._params[name].numel()
 
     @property
     def num_bytes(self) -> int:
@@ -78,10 +78,10 @@ class SampledTruth:
 def draw(shape: tuple[int, ...], entries: int, *, seed: int, name: str = "") -> Tensor:
     """Returns up to ``entries`` distinct flat indices into a tensor of ``shape``, int64, in increasing order.
 
-    Stratified along dim 0, so that rare rows are seen: where there are at least as many rows as entries, one row is
-    drawn from each of ``entries`` equal runs of rows and one entry from it; else every row gives equally many, up
-    to one. Each entry is drawn with about the same probability, so plain quantiles of the sample estimate the
-    tensor's.
+    One is drawn from each of ``entries`` equal runs of the flat tensor, so rows are visited evenly and rare ones are
+    seen; each entry has the same probability, so quantiles of the sample estimate the tensor's. Two runs may draw
+    the entry that they share, which leaves a few less. Where more than half of all entries are asked for, a random
+    subset is taken.
 
     Args:
         shape: of the tensor; not empty.
@@ -94,25 +94,9 @@ def draw(shape: tuple[int, ...], entries: int, *, seed: int, name: str = "") -> 
         return torch.arange(size)
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=7).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-    rows = shape[0] if len(shape) > 1 else size
-    cols = size // rows
-    if rows >= entries:
-        edges = torch.arange(entries + 1) * rows // entries
-        widths = edges[1:] - edges[:-1]
-        drawn_rows = (
-            edges[:-1] + (torch.rand(entries, generator=generator, dtype=torch.float64) * widths).long()
-        )
-        return drawn_rows * cols + torch.randint(cols, (entries,), generator=generator)
-    each = entries // rows
-    more = torch.randperm(rows, generator=generator)[: entries - each * rows].tolist()
-    counts = [each] * rows
-    for row in more:
-        counts[row] += 1
-    # Distinct columns of each row: the first few of a random order of strata.
-    parts = []
-    for row, count in enumerate(counts):
-        edges = torch.arange(count + 1) * cols // max(count, 1)
-        widths = edges[1:] - edges[:-1]
-        offsets = (torch.rand(count, generator=generator, dtype=torch.float64) * widths).long()
-        parts.append(row * cols + edges[:-1] + offsets)
-    return torch.cat(parts)
+    if size < 2 * entries:
+        return torch.randperm(size, generator=generator)[:entries].sort().values
+    within = torch.rand(entries, generator=generator, dtype=torch.float64)
+    places = ((torch.arange(entries) + within) * (size / entries)).long().clamp(max=size - 1)
+    distinct: Tensor = torch.unique_consecutive(places)
+    return distinct

@@ -40,7 +40,7 @@ class TopK(Probe):
             reading.arrays[f"topk/bound/{tensor.name}"] = largest_bounds(
                 tensor.cover, tensor.mu, tensor.shape, k
             )
-            if truth is not None and tensor.name in truth.names and not tensor.is_shadow:
+            if truth is not None and tensor.name in truth and not tensor.is_shadow:
                 gamma = truth.gamma(tensor.name).flatten()
                 reading.arrays[f"topk/truth/{tensor.name}"] = gamma.topk(min(k, len(gamma))).values
         return reading

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sm3.covers import Cover, Singletons
 from sm3.kernels.momentum import dequantized
+from sm3.kernels.sparse import in_force
 from sm3.optimizer import SM3
 from sm3.probes.state_rules import rule_of
 
@@ -23,8 +24,8 @@ class Tracked:
         name: the parameter's name.
         shape: its shape.
         grad: its gradient of the step; None if it had none, or if it is sparse.
-        cover: its cover; singletons under another optimizer that keeps a second moment; None where there is
-            none, or none yet.
+        cover: its cover (after a sparse gradient the rows alone, for the rest lags behind); singletons under another
+            optimizer that keeps a second moment; None where there is none, or none yet.
         mu: the cover's accumulators, float32, without gradients of their own; () without a cover. They may be
             the optimizer's state itself: do not write into them, and do not hold them beyond the step.
         lr: the learning rate of the step, as the group has it. Adafactor multiplies it by factors of its own:
@@ -69,6 +70,8 @@ def tracked(optimizer: torch.optim.Optimizer, lrs: Sequence[float]) -> Iterator[
             mu: tuple[Tensor, ...] = ()
             if watched is not None:
                 _, cover, mu = next(watched)
+                if param.grad is not None and param.grad.is_sparse:
+                    cover, mu = in_force(cover, mu, tuple(param.shape))
             elif second_moment is not None and (state := optimizer.state.get(param)):
                 cover, mu = Singletons(), (second_moment(state, group).detach().float(),)
             yield Tracked(

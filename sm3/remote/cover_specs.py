@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_RANK = 16
 MAX_DEPTH = 4
+MAX_COVERS = 64
 MAX_EXPLICIT_SETS = 65_536
 MAX_EXPLICIT_ENTRIES = 1_048_576
 
@@ -97,13 +98,32 @@ CoverSpec = Annotated[
 ]
 
 
+def require_simple(cover: CoverSpec) -> CoverSpec:
+    """Returns ``cover``; raises `ValueError` where it is nested too deep or made of too many."""
+    level, depth, total = [cover], 0, 0
+    while level:
+        depth, total = depth + 1, total + len(level)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"covers nested more than {MAX_DEPTH} deep; at most {MAX_DEPTH} are allowed")
+        if total > MAX_COVERS:
+            raise ValueError(f"a cover made of more than {MAX_COVERS} covers; use fewer members")
+        level = [inner for outer in level for inner in _inside(outer)]
+    return cover
+
+
+def _inside(cover: CoverSpec) -> tuple[CoverSpec, ...]:
+    if isinstance(cover, ReshapedSpec):
+        return (cover.inner,)
+    return cover.members if isinstance(cover, UnionSpec) else ()
+
+
 class CoverRule(_Spec):
     """A cover for the parameters whose name matches a glob; the first matching rule wins."""
 
     match: str = Field(
         min_length=1, max_length=200, description="glob on the parameter name", examples=["*embed*"]
     )
-    cover: CoverSpec
+    cover: Annotated[CoverSpec, AfterValidator(require_simple)]
 
 
 ReshapedSpec.model_rebuild()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
-from sm3.remote.cover_specs import MAX_DEPTH, CoverRule, CoverSpec, ReshapedSpec, SlicesSpec, UnionSpec
+from sm3.remote.cover_specs import CoverRule, CoverSpec, SlicesSpec, require_simple
 from sm3.remote.spec import Spec
 
 
@@ -41,22 +41,10 @@ class Sm3Spec(Spec):
     cover: Annotated[CoverSpec | AdviseSpec, Field(discriminator="kind")] = Field(default_factory=SlicesSpec)
     rules: tuple[CoverRule, ...] = Field((), max_length=64)
 
-    @model_validator(mode="after")
-    def _covers_are_shallow(self) -> Self:
-        for cover in (self.cover, *(rule.cover for rule in self.rules)):
-            if (depth := _depth(cover)) > MAX_DEPTH:
-                raise ValueError(f"covers are nested {depth} deep; at most {MAX_DEPTH} are allowed")
-        return self
-
-
-def _depth(cover: CoverSpec | AdviseSpec) -> int:
-    """Returns how many covers are nested in each other, counting ``cover`` itself."""
-    inner: tuple[CoverSpec, ...] = ()
-    if isinstance(cover, ReshapedSpec):
-        inner = (cover.inner,)
-    elif isinstance(cover, UnionSpec):
-        inner = cover.members
-    return 1 + max(map(_depth, inner), default=0)
+    @field_validator("cover")
+    @classmethod
+    def _simple(cls, cover: CoverSpec | AdviseSpec) -> CoverSpec | AdviseSpec:
+        return cover if isinstance(cover, AdviseSpec) else require_simple(cover)
 
 
 class AdamWSpec(Spec):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from sm3.remote.cover_specs import CoverSpec
+from sm3.remote.cover_specs import CoverSpec, require_simple
 from sm3.remote.spec import Spec
 
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -56,7 +56,7 @@ class ProbeSettings(Spec):
 class ShadowSpec(Spec):
     """Another cover on the same gradients; training does not notice."""
 
-    cover: CoverSpec
+    cover: Annotated[CoverSpec, AfterValidator(require_simple)]
     variant: Literal["I", "II"] = "II"
     tensors: tuple[Glob, ...] = Field(("*",), min_length=1, max_length=64, description="globs on names")
     vectors: bool = Field(False, description="whether tensors of rank 0 and 1 that match are followed too")
@@ -79,6 +79,9 @@ class RecordSpec(Spec):
     )
     truth_limit_bytes: int = Field(64 * 2**20, ge=0, le=2**40, description="the most that these may take")
     shadows: tuple[ShadowSpec, ...] = Field((), max_length=32)
+    shadow_limit_bytes: int = Field(
+        256 * 2**20, ge=0, le=2**40, description="the most that accumulators of all shadows may take"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -87,6 +90,7 @@ class RecordSpec(Spec):
             for name in self.probe_settings
             if name not in self.probes
         ]
+        faults += [f"probes names {name.value!r} twice" for name in ProbeName if self.probes.count(name) > 1]
         if ProbeName.POISON in self.probes and not self.truth:
             faults.append(
                 "the probe 'poison' compares with whole truth: name tensors in truth, such as ['*embed*']"

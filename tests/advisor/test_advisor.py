@@ -170,3 +170,30 @@ def test_bad_input_says_what_was_given_and_what_is_allowed(arguments: dict, told
     asked = {"warm_up": gradients(0), **arguments}
     with pytest.raises(ValueError, match=told):
         advise(PARAMS, asked.pop("warm_up"), **asked)
+
+
+def test_a_matrix_of_one_column_does_not_lose_the_comparison_with_slices() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 1))
+    steps = [{n: torch.randn_like(p) for n, p in model.named_parameters()} for _ in range(3)]
+    advice = advise(model, steps, budget_bytes=4 * (16 + 8 + 8 + 1))
+    assert advice.slices_bytes == 4 * (16 + 8 + 8 + 1)
+    assert advice.cost <= advice.slices_cost
+
+
+def test_moving_averages_are_measured_as_moving_averages() -> None:
+    steps = [{"w": torch.ones(4, 4)}, {"w": torch.ones(4, 4) * torch.arange(4)}, {"w": torch.ones(4, 4)}]
+    found = [
+        advise({"w": torch.nn.Parameter(torch.zeros(4, 4))}, steps, budget_bytes=4, beta2=beta2).choices[0]
+        for beta2 in (None, 0.1)
+    ]
+    assert found[0].expected["level"] != pytest.approx(found[1].expected["level"], abs=1e-3)
+
+
+def test_gradients_of_another_dtype_are_taken_in_the_parameters_own() -> None:
+    params = {"w": torch.nn.Parameter(torch.zeros(4, 4, dtype=torch.bfloat16))}
+    assert advise(params, [{"w": torch.ones(4, 4)}], budget_bytes=100).steps == 1
+
+
+def test_a_thinned_frontier_keeps_its_cheapest_end() -> None:
+    tensors = [[Option(k, 19.0 - k) for k in range(20)]]
+    assert choose(tensors, 100, frontier=8) == [19]

@@ -18,7 +18,7 @@ from sm3.probes.poison import detect
 from sm3.probes.recorder import Recorder
 from sm3.probes.sampled import SampledTruth, draw
 from sm3.probes.tightness import summary, tightness, whole_summary, worst
-from sm3.remote.record_specs import RecordSpec
+from sm3.remote.record_specs import ProbeName, RecordSpec
 from sm3.shadow import Shadow, WholeTruth
 
 COVERS = [
@@ -89,7 +89,7 @@ def test_a_shadow_holds_what_an_optimizer_under_its_cover_would(cover: object, v
 def test_a_shadow_follows_sparse_gradients_and_sits_out_steps_without_one() -> None:
     p = torch.nn.Parameter(torch.zeros(4, 2))
     truth = WholeTruth({"p": p}, ["*"])
-    sample = SampledTruth({"p": p}, {"p": from_spec("slices")})
+    sample = SampledTruth({"p": p})
     for grad in (torch.eye(4)[:, :2].to_sparse(1), None, torch.full((4, 2), 2.0)):
         p.grad = grad
         truth.observe()
@@ -195,7 +195,7 @@ def test_the_whole_summary_equals_numpys(size: int) -> None:
     bits = torch.rand(size).square() * 9
     found = whole_summary(bits)
     slack = 9 / 16_000 if size > 16_384 else 1e-6
-    level, p99 = np.quantile(bits.numpy(), [0.5, 0.99], method="higher")
+    level, p99 = np.median(bits.numpy()), np.quantile(bits.numpy(), 0.99, method="higher")
     assert float(found["level"]) == pytest.approx(level, abs=slack + 5 / size)
     assert float(found["p99"]) == pytest.approx(p99, abs=slack + 50 / size)
     assert float(found["spread"]) == pytest.approx(float(bits.std(unbiased=False)), rel=1e-4)
@@ -212,25 +212,35 @@ def test_the_worst_entries_come_first_with_their_places() -> None:
     entries=st.integers(1, 200),
     seed=st.integers(0, 99),
 )
-def test_a_sample_is_distinct_ordered_and_as_large_as_asked(
+def test_a_sample_is_distinct_ordered_and_about_as_large_as_asked(
     shape: tuple[int, ...], entries: int, seed: int
 ) -> None:
+    size = prod(shape)
     places = draw(shape, entries, seed=seed)
-    assert len(places) == min(entries, prod(shape))
+    assert 0.75 * min(entries, size) <= len(places) <= min(entries, size)
     assert int(places.min()) >= 0
-    assert int(places.max()) < prod(shape)
-    if len(shape) == 1 or shape[0] >= entries or prod(shape) <= entries:
-        assert (places.diff() > 0).all()
-    assert len(set(places.tolist())) == len(places)
+    assert int(places.max()) < size
+    assert (places.diff() > 0).all()
     assert torch.equal(places, draw(shape, entries, seed=seed))
 
 
-def test_a_sample_sees_every_row_where_rows_are_fewer_and_spreads_where_they_are_more() -> None:
-    few = draw((100, 5000), 1024, seed=0) // 5000
-    assert torch.bincount(few, minlength=100).tolist().count(10) >= 70
+def test_a_sample_visits_rows_evenly_and_differs_from_tensor_to_tensor() -> None:
+    few = torch.bincount(draw((100, 5000), 1024, seed=0) // 5000, minlength=100)
+    assert 9 <= int(few.min()) <= int(few.max()) <= 12
     many = draw((100_000, 8), 1000, seed=0) // 8
     assert torch.bincount(many // 100, minlength=1000).tolist() == [1] * 1000
     assert not torch.equal(draw((64, 64), 100, seed=0, name="a"), draw((64, 64), 100, seed=0, name="b"))
+
+
+@pytest.mark.parametrize(("shape", "entries"), [((150,), 100), ((10, 7), 30), ((1500, 2), 1024)])
+def test_every_entry_is_drawn_with_the_same_probability(shape: tuple[int, ...], entries: int) -> None:
+    counts = torch.zeros(prod(shape))
+    for seed in range(2000):
+        counts[draw(shape, entries, seed=seed)] += 1
+    shares = counts / 2000
+    expected = entries / prod(shape)
+    assert float(shares.mean()) == pytest.approx(expected, rel=0.05)  # two runs may share an entry
+    assert float(shares.std()) < 2 * (expected * (1 - expected) / 2000) ** 0.5 + 0.02
 
 
 @pytest.mark.parametrize("steps", [1, 7])
@@ -327,3 +337,131 @@ def test_every_fault_of_a_record_spec_is_named_at_once() -> None:
 def test_a_record_spec_that_contradicts_itself_says_how(record: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         RecordSpec.model_validate(record)
+
+
+def sparse_steps(p: torch.nn.Parameter, steps: int = 6):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        rows = torch.randperm(p.shape[0], generator=generator)[:3]
+        values = torch.randn(3, p.shape[1], generator=generator)
+        p.grad = torch.sparse_coo_tensor(rows[None], values, p.shape, check_invariants=True)
+        yield
+
+
+@pytest.mark.parametrize("beta2", [None, 0.9])
+def test_sparse_gradients_have_a_true_tightness_too(beta2: float | None) -> None:
+    p = torch.nn.Parameter(torch.zeros(8, 5))
+    optimizer = SM3([("w", p)], lr=0.1, momentum=0.0, beta2=beta2)
+    asked = {"probes": ["tightness", "rates"], "truth": ["*"], "shadows": [{"cover": {"kind": "slices"}}]}
+    recorder = Recorder(optimizer, RecordSpec.model_validate(asked))
+    for _ in sparse_steps(p):
+        optimizer.step()
+        recorder.observe()
+    _, scalars = recorder.read(10, [0.1])
+    gamma = recorder._watched.truth.gamma("w")  # type: ignore[union-attr]
+    rows = optimizer.accumulators(p)[0]
+    expected = tightness(rows[:, None].expand(8, 5), gamma)
+    assert scalars["truth_level/w"] == pytest.approx(float(expected.nanquantile(0.5)), rel=1e-5)
+    assert scalars["truth_level@slices/w"] == scalars["truth_level/w"] > 0
+    assert scalars["tightness_level/w"] == pytest.approx(scalars["truth_level/w"], rel=1e-5)
+    assert scalars["tightness_level_lo/w"] == scalars["tightness_level_hi/w"]  # the sample is all of it
+    assert 0 < scalars["rate_p50/w"] < float("inf")
+
+
+def test_adam_is_not_held_against_sums_but_its_shadows_are() -> None:
+    p = torch.nn.Parameter(torch.zeros(6, 6))
+    optimizer = torch.optim.AdamW([("w", p)])
+    asked = {"probes": ["tightness"], "truth": ["*"], "shadows": [{"cover": {"kind": "whole"}}]}
+    recorder = Recorder(optimizer, RecordSpec.model_validate(asked))
+    for _ in range(3):
+        p.grad = torch.randn(6, 6)
+        optimizer.step()
+        recorder.observe()
+    _, scalars = recorder.read(10, [0.1])
+    assert "truth_level/w" not in scalars
+    assert scalars["truth_level@whole/w"] > 0
+    assert scalars["tightness_level@whole/w"] > 0
+
+
+def test_a_recorder_of_an_optimizer_that_skipped_a_step_before_misses_none() -> None:
+    p = torch.nn.Parameter(torch.zeros(3, 3))
+    optimizer = SM3([("w", p)], lr=0.1, nonfinite="skip")
+    p.grad = torch.full((3, 3), torch.nan)
+    optimizer.step()
+    recorder = Recorder(optimizer, RecordSpec(probes=("tightness",)))
+    for grad in (torch.ones(3, 3), torch.full((3, 3), torch.nan)):
+        p.grad = grad
+        optimizer.step()
+        recorder.observe()
+    _, scalars = recorder.read(10, [0.1])
+    assert scalars["tightness_level/w"] == 0
+    assert scalars["tightness_zero/w"] == 0
+
+
+def test_exact_sums_are_refused_of_an_optimizer_that_has_begun() -> None:
+    p = torch.nn.Parameter(torch.zeros(3, 3))
+    optimizer = SM3([("w", p)], lr=0.1)
+    p.grad = torch.ones(3, 3)
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"'w' holds accumulators.*attach before the first step"):
+        Recorder(optimizer)
+    Recorder(optimizer, RecordSpec(probes=("rates",)))
+
+
+def test_two_parameters_of_one_name_are_refused() -> None:
+    groups = [{"params": [("w", torch.nn.Parameter(torch.zeros(2)))]} for _ in range(2)]
+    with pytest.raises(ValueError, match="'w' name more than one parameter"):
+        Recorder(SM3(groups, lr=0.1))
+
+
+def test_empty_tensors_and_shadows_of_huge_tiles_are_no_trouble() -> None:
+    p, q = torch.nn.Parameter(torch.zeros(0, 5)), torch.nn.Parameter(torch.zeros(4, 5))
+    optimizer = SM3([("empty", p), ("w", q)], lr=0.1)
+    asked = {
+        "probes": list(ProbeName),
+        "truth": ["*"],
+        "shadows": [{"cover": {"kind": "blocks", "tile": 2**40}}],
+    }
+    recorder = Recorder(optimizer, RecordSpec.model_validate(asked))
+    p.grad, q.grad = torch.zeros(0, 5), torch.ones(4, 5)
+    recorder.before(1)
+    optimizer.step()
+    recorder.observe()
+    _, scalars = recorder.read(1, [0.1])
+    assert scalars["truth_level/w"] == scalars[f"truth_level@blocks-{2**40}/w"] == 0
+
+
+def test_shadows_beyond_their_limit_are_refused_with_what_they_would_take() -> None:
+    p = torch.nn.Parameter(torch.zeros(64, 64))
+    asked = {"shadows": [{"cover": {"kind": "singletons"}}], "shadow_limit_bytes": 1000}
+    with pytest.raises(ValueError, match=r"16,384 bytes.*shadow_limit_bytes = 1,000"):
+        Recorder(SM3([("w", p)], lr=0.1), RecordSpec.model_validate(asked))
+
+
+def test_shadows_share_one_room() -> None:
+    p = torch.nn.Parameter(torch.zeros(64, 64))
+    kinds = [
+        {"cover": {"kind": "whole"}},
+        {"cover": {"kind": "slices"}},
+        {"cover": {"kind": "blocks", "tile": 32}},
+    ]
+    asked = {"probes": ["rates"], "shadows": kinds}
+    recorder = Recorder(SM3([("w", p)], lr=0.1), RecordSpec.model_validate(asked))
+    assert recorder.probe_bytes == 4 * 64 * 64 + 4 * (1 + 128 + 4)
+
+
+@pytest.mark.parametrize("depth", [5, 150])
+def test_shadows_nested_too_deep_are_refused(depth: int) -> None:
+    cover: dict[str, object] = {"kind": "slices"}
+    for _ in range(depth):
+        cover = {"kind": "reshaped", "view": "square", "inner": cover}
+    with pytest.raises(ValueError, match="nested more than 4 deep"):
+        RecordSpec.model_validate({"shadows": [{"cover": cover}]})
+
+
+def test_covers_made_of_too_many_are_refused() -> None:
+    cover: dict[str, object] = {"kind": "slices"}
+    for _ in range(3):
+        cover = {"kind": "union", "members": [cover] * 8}
+    with pytest.raises(ValueError, match="more than 64 covers"):
+        RecordSpec.model_validate({"shadows": [{"cover": cover}]})

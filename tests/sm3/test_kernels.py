@@ -431,3 +431,19 @@ def test_tiles_that_span_trailing_dims_are_merged_without_changing_the_result(ti
         optimizer.step()
         reference.step()
     assert_same_state(p, optimizer, q, reference)
+
+
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize("cover", COVERS, ids=str)
+def test_a_moving_average_that_forgets_all_moves_nothing_where_the_gradient_is_zero(kernel, cover):
+    p, optimizer = served(kernel, (200, 200), cover, beta2=0.0, momentum=0.0)
+    q, reference = reference_of(p, cover, beta2=0.0, momentum=0.0)
+    for step in range(3):
+        p.grad = torch.randn(200, 200)
+        if step:
+            p.grad[7, 9] = 0
+        q.grad = p.grad.clone()
+        optimizer.step()
+        reference.step()
+    assert p.isfinite().all()
+    assert_same_state(p, optimizer, q, reference)
