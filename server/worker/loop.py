@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -112,7 +113,9 @@ class Run:
             if not asked_to_stop and self._is_due(step, self.spec.validation.every):
                 self._validate(step, average)
             if asked_to_stop or is_due or is_last:
-                self._record(step, recorder, lrs, laps, tell=lambda: self._tell(optimizer, average, recorder))
+                tell = partial(self._tell, optimizer, average, recorder) if step == 1 else None
+                everything = asked_to_stop or is_last
+                self._record(step, recorder, lrs, laps, everything=everything, tell=tell)
             if asked_to_stop and step < self.spec.steps:
                 raise Stopped(f"stopped after step {step:,} of {self.spec.steps:,}")
             optimizer.zero_grad(set_to_none=True)
@@ -174,19 +177,32 @@ class Run:
             torch.cuda.synchronize(self.device)
 
     def _record(
-        self, step: int, recorder: Recorder, lrs: list[float], laps: Laps, *, tell: Callable[[], None]
+        self,
+        step: int,
+        recorder: Recorder,
+        lrs: list[float],
+        laps: Laps,
+        *,
+        everything: bool,
+        tell: Callable[[], None] | None,
     ) -> None:
         """Spools a frame: the loss of every step since the last one, and what the probes read now.
 
-        At the first step the manifest is told before it: by then probes hold what they will.
+        Args:
+            step: steps done.
+            recorder: what reads.
+            lrs: learning rates of the step.
+            laps: where its time went.
+            everything: whether probes are read that are not due.
+            tell: tells the manifest before the frame; by then probes hold what they will. None: told already.
         """
         losses = torch.stack(self._losses).float().cpu().tolist()
         laps.start(counted=True)
-        arrays, scalars = recorder.read(step, lrs, everything=step == self.spec.steps)
+        arrays, scalars = recorder.read(step, lrs, everything=everything)
         laps.end("probe_s")
         self._wait_for_device()
         step_s = (self.clock() - self._since_s - self._elsewhere_s) / len(losses)
-        if step == 1:
+        if tell is not None:
             tell()
         first = step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
