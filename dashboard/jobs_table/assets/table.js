@@ -52,7 +52,7 @@ class Row {
   constructor(job, ask) {
     this.chip = h("span", { class: "sm3-status" });
     this.open = h("button", { type: "button", class: "sm3-open", title: "Open in Live", onclick: () => ask("open") }, `${job.spec.recipe.name} ${job.spec.recipe.size ?? job.spec.recipe.model ?? ""}`);
-    this.with = h("span", { class: "sm3-about" }, [optimizer(job.spec.optimizer), ...Object.entries(job.spec.labels).map(([name, value]) => `${name}: ${value}`), job.id.slice(-4)].join(" · "));
+    this.with = h("span", { class: "sm3-about" }, [optimizer(job.spec.optimizer), ...Object.entries(job.spec.labels).map(([name, value]) => `${name}: ${name === "comparison" ? value.slice(-4) : value}`), job.id.slice(-4)].join(" · "));
     this.bar = h("i");
     this.steps = h("span", { class: "sm3-about" });
     this.loss = h("td", { class: "sm3-number" });
@@ -102,8 +102,9 @@ class Row {
 }
 
 function optimizer({ name, lr, cover }) {
-  const kind = cover && cover.kind !== "slices" ? ` ${cover.kind}` : "";
-  return `${name}${kind}, lr ${lr}`;
+  const along = cover?.dims ? ` ${cover.dims.join(",")}` : "";
+  const kind = cover && (cover.kind !== "slices" || along) ? ` ${cover.kind}${along}` : "";
+  return `${name}${kind}, lr ${Number(lr.toPrecision(3))}`;
 }
 
 function ago(seconds) {

@@ -236,7 +236,7 @@ export class LiveView {
 const CHARTS = [
   {
     name: "loss",
-    title: "Loss, nats a token (log)",
+    title: "Loss, nats (log)",
     figure: lossFigure,
     read: (store, at) => {
       const loss = store.get("loss");
