@@ -45,16 +45,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, nargs="*", default=[100, 400, 1000])
+    parser.add_argument("--advice-steps", type=int, default=20, help="steps that the advisor measures on")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sm3-scope-benchmarks")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = run(sorted(arguments.steps), arguments.cache)
+    rows = run(sorted(arguments.steps), arguments.cache, arguments.advice_steps)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
-def run(steps: list[int], cache: Path) -> list[dict[str, Any]]:
+def run(steps: list[int], cache: Path, advice_steps: int) -> list[dict[str, Any]]:
     """Train to the last of ``steps``; print and return the rows of each."""
     spec = JobSpec.model_validate({"recipe": {"name": "language-model"}, "steps": 3000})
     task = build(spec.recipe, seed=0, device=torch.device("cpu"), cache_dir=cache, report=print)
@@ -65,7 +66,7 @@ def run(steps: list[int], cache: Path) -> list[dict[str, Any]]:
         update={
             "optimizer": spec.optimizer.model_validate({
                 "name": "sm3",
-                "cover": {"kind": "advise", "budget_bytes": 2 * slices_bytes},
+                "cover": {"kind": "advise", "budget_bytes": 2 * slices_bytes, "steps": advice_steps},
             })
         }
     )

@@ -57,7 +57,8 @@ def _shares(raw: Mapping[str, Array]) -> Finished:
 
 def pooled(active: npt.NDArray[np.bool_], *, bins: int = MAX_BINS) -> Array:
     """Returns 1 for each of at most ``bins`` bins of equal width that any of ``active`` (n,) is in, else 0."""
-    width = max(1, -(-len(active) // bins))
-    padded = np.pad(active, (0, -len(active) % width))
-    found: Array = np.asarray(padded.reshape(-1, width).any(axis=1), np.float32)
-    return found
+    width = -(-len(active) // bins)
+    if width > 1:
+        padded = np.pad(active, (0, -len(active) % width)).reshape(-1, width)
+        return np.asarray(padded.any(axis=1), np.float32)
+    return np.asarray(active, np.float32)

@@ -105,13 +105,15 @@ def bound_quantiles(mu: Sequence[Array], quantiles: Sequence[float]) -> tuple[np
         number of entries with ν > 0.
     """
     ordered = [np.sort(values, axis=None) for values in mu]
-    candidates = np.sort(np.concatenate(ordered))
+    candidates = np.sort(np.concatenate(ordered)) if len(ordered) > 1 else ordered[0]
     touched = prod(len(values) - int(np.searchsorted(values, 0.0, side="right")) for values in ordered)
     if touched == 0 or np.isnan(candidates[-1]):
         return np.full(len(quantiles), np.nan, np.float32), touched
+    ranks = np.maximum(np.ceil(np.asarray(quantiles) * touched), 1).astype(np.int64)
+    if len(ordered) == 1:
+        return candidates[len(candidates) - touched + ranks - 1], touched
     above = np.ones(len(candidates), np.int64)
     for values in ordered:
         above *= len(values) - np.searchsorted(values, candidates, side="right")
-    ranks = np.maximum(np.ceil(np.asarray(quantiles) * touched), 1)
-    places = np.searchsorted(touched - above, ranks.astype(np.int64))
+    places = np.searchsorted(touched - above, ranks)
     return candidates[np.minimum(places, len(candidates) - 1)], touched

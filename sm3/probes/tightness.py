@@ -100,7 +100,7 @@ def summary(nu: Array, gamma: Array, *, is_whole: bool = False) -> dict[str, flo
         is_whole: whether these are all entries, so that nothing is uncertain.
     """
     valid = (gamma > 0) & np.isfinite(gamma) & (nu > 0) & np.isfinite(nu)
-    bits = np.sort(np.log2(nu[valid].astype(np.float64)) - np.log2(gamma[valid].astype(np.float64)))
+    bits = np.sort(np.log2(np.divide(nu[valid], gamma[valid], dtype=np.float64)))
     n = len(bits)
     zero = {"zero": float((gamma == 0).mean())}
     if n == 0:
@@ -109,10 +109,10 @@ def summary(nu: Array, gamma: Array, *, is_whole: bool = False) -> dict[str, flo
             | zero
         )
     half = 0.0 if is_whole else 0.98 * sqrt(n)
-    centred = bits - bits.mean()
-    variance = float(np.mean(centred**2))
+    squares = np.square(bits - bits.mean())
+    variance = float(squares.mean())
     spread = sqrt(variance)
-    kurtosis = float(np.mean(centred**4)) / variance**2 if variance > 0 else 1.0
+    kurtosis = float(np.square(squares).mean()) / variance**2 if variance > 0 else 1.0
     error = 0.0 if is_whole else 1.96 * spread * sqrt(max(kurtosis - 1, 0.0) / (4 * n))
     level = float(bits[(n - 1) // 2] + bits[n // 2]) / 2
     return {

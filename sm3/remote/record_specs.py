@@ -36,7 +36,6 @@ DEFAULT_PROBES = (
     ProbeName.RATES,
     ProbeName.ACTIVATION,
     ProbeName.TIGHTNESS,
-    ProbeName.UPDATES,
     ProbeName.GROWTH,
 )
 

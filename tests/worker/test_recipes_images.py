@@ -89,7 +89,7 @@ def test_sm3_brings_the_held_out_loss_far_below_chance(make, model):
     task = make(model=model, batch_size=32)
     before = held_out_loss(task)
     assert before == pytest.approx(math.log(10), abs=0.1)  # the output layer starts near 0
-    optimizer = SM3(task.model.named_parameters(), lr=0.1, momentum=0.9)
+    optimizer = SM3(task.model.named_parameters(), lr=0.03, momentum=0.9)
     schedule = WarmupCooldown(optimizer, total_steps=60, warmup=0.5)
     for step in range(60):
         optimizer.zero_grad()
