@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sm3.probes.base import Watched
     from sm3.probes.tracking import Tracked
+    from sm3.remote.record_specs import ProbeSettings
 
 SATURATED = 0.01
 """Share of the growth of a steady gradient (1/t a step) below which a set counts as saturated."""
@@ -30,8 +32,8 @@ class Growth(Probe):
 
     name: ClassVar[str] = "growth"
 
-    def __init__(self, *arguments: object, **more: object) -> None:
-        super().__init__(*arguments, **more)  # type: ignore[arg-type]
+    def __init__(self, watched: Watched | None = None, settings: ProbeSettings | None = None) -> None:
+        super().__init__(watched, settings)
         self._last: dict[str, tuple[int, Tensor]] = {}
 
     def read(self, tensors: Sequence[Tracked], step: int) -> Reading:

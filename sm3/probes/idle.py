@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sm3.probes.base import Watched
     from sm3.probes.tracking import Tracked
+    from sm3.remote.record_specs import ProbeSettings
 
 
 class Idle(Probe):
@@ -26,8 +28,8 @@ class Idle(Probe):
 
     name: ClassVar[str] = "idle"
 
-    def __init__(self, *arguments: object, **more: object) -> None:
-        super().__init__(*arguments, **more)  # type: ignore[arg-type]
+    def __init__(self, watched: Watched | None = None, settings: ProbeSettings | None = None) -> None:
+        super().__init__(watched, settings)
         self._idle: dict[str, Tensor] = {}
 
     def read(self, tensors: Sequence[Tracked], step: int) -> Reading:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sm3.probes.base import Array
+    from sm3.probes.base import Array, Watched
     from sm3.probes.tracking import Tracked
+    from sm3.remote.record_specs import ProbeSettings
 
 QUANTILES = (0.05, 0.5, 0.95)
 SERIES = ("rate_p05", "rate_p50", "rate_p95")
@@ -41,8 +42,8 @@ class Rates(Probe):
     name: ClassVar[str] = "rates"
     of_shadows: ClassVar[bool] = True
 
-    def __init__(self, *arguments: object, **more: object) -> None:
-        super().__init__(*arguments, **more)  # type: ignore[arg-type]
+    def __init__(self, watched: Watched | None = None, settings: ProbeSettings | None = None) -> None:
+        super().__init__(watched, settings)
         self._places: dict[str, Tensor] = {}
 
     def read(self, tensors: Sequence[Tracked], step: int) -> Reading:
