@@ -129,11 +129,12 @@ class Recorder:
         """Whether any probe, or the frame itself, is due after ``step`` steps."""
         return Every(self.spec.every).is_due(step) or any(s.cadence.is_due(step) for s in self._probes)
 
-    @torch.no_grad()
     def before(self, step: int, *, everything: bool = False) -> None:
         """Lets the probes that will be read after ``step`` (all of them if ``everything``) look at what it changes."""
         due = [s for s in self._probes if (everything or s.cadence.is_due(step)) and s.looks_before]
-        if due:
+        if not due:
+            return
+        with torch.no_grad():
             tensors = list(tracked(self.optimizer, self._no_lrs()))
             for scheduled in due:
                 scheduled.probe.before(scheduled.chosen(tensors))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sm3 import SM3
 from sm3.covers import from_spec
+from sm3.probes.checks import record_faults
 from sm3.probes.recorder import Recorder
 from sm3.probes.sampled import SampledTruth
 from sm3.remote.record_specs import RecordSpec
@@ -206,3 +207,13 @@ def test_covers_made_of_too_many_are_refused() -> None:
         cover = {"kind": "union", "members": [cover] * 8}
     with pytest.raises(ValueError, match="more than 64 covers"):
         RecordSpec.model_validate({"shadows": [{"cover": cover}]})
+
+
+def test_shadows_that_would_burst_a_frame_are_refused_before_training() -> None:
+    shapes = {f"layer.{k}.weight": (768, 3072) for k in range(200)}
+    shadows = [{"cover": {"kind": "blocks", "tile": 8 * k}} for k in range(1, 25)]
+    spec = RecordSpec.model_validate({"shadows": shadows, "shadow_limit_bytes": 2**40})
+    (fault,) = record_faults(spec, shapes)
+    assert fault.field == "shadows"
+    assert "bytes to a frame" in str(fault.given)
+    assert record_faults(spec, dict(list(shapes.items())[:10])) == []
