@@ -20,6 +20,8 @@ export class LiveView {
     this.ask = () => {}; // ask(event, value): a question for Python, set at each rerun
     this.store = new Store();
     this.paused = false;
+    this.drawn = null; // the frame that is shown
+    this.held = null; // the one to show while paused
     this.revision = 0;
     this.tensor = null;
     this.drawnAt = 0;
@@ -109,6 +111,7 @@ export class LiveView {
     this.wanted = data.tensor;
     this.revision++;
     this.paused = false;
+    this.drawn = this.held = null;
     this.connection.greeting = null;
     this.#choose();
     this.connection.start((ticket) => liveUrl(this.data.api, this.jobId, ticket), data.ticket);
@@ -158,6 +161,7 @@ export class LiveView {
 
   #pause(paused) {
     this.paused = paused;
+    this.held = this.drawn;
     this.#drawStrip();
     if (!paused) this.#schedule(true);
   }
@@ -193,6 +197,8 @@ export class LiveView {
     this.drawnAt = begin;
     this.theme ??= readTheme(this.element);
     const { store, theme } = this;
+    // A draw that was due before the pause, or is forced during it, shows the frame that was held.
+    const frame = this.paused ? this.held : store.frame;
     const words = headline(store.job.memory, store.job.spec.optimizer.name);
     say(this.lead, words.lead);
     say(this.detail, words.detail);
@@ -202,10 +208,10 @@ export class LiveView {
     if (!this.canDraw) return;
     const revision = `${this.jobId}/${this.revision}`;
     const tensor = store.tensors.find(({ name }) => name === this.tensor);
-    const shown = [tensor, store.frame, theme, revision];
+    const shown = [tensor, frame, theme, revision];
     if (tensor && shown.some((part, i) => part !== this.shown?.[i])) {
       this.shown = shown;
-      this.map.draw(tensor, store.frame, theme, revision);
+      this.map.draw(tensor, frame, theme, revision);
     }
     if (begin - this.chartsDrawnAt >= CHARTS_EVERY_MS) {
       this.chartsDrawnAt = begin;
@@ -214,7 +220,8 @@ export class LiveView {
       for (const chart of this.charts) chart.draw(store, theme, options);
     } else this.chartsAreBehind = true;
     this.#drawStrip();
-    this.element.dataset.step = String(store.frame?.step ?? "");
+    this.drawn = frame;
+    this.element.dataset.step = String(frame?.step ?? "");
     this.element.dataset.drawMs = (performance.now() - begin).toFixed(1);
     this.element.dataset.draws = String(Number(this.element.dataset.draws ?? 0) + 1);
   }
