@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -138,6 +138,19 @@ class Shadow:
         """The bound of every entry of a chosen parameter, of its shape."""
         cover, mu = self.held()[name]
         return cover.bound(mu, tuple(self._originals[name].shape))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the accumulators, and which parameters had sparse gradients last; not copies."""
+        return {"optimizer": self._optimizer.state_dict(), "after_sparse": sorted(self._after_sparse)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what a shadow of the same cover over the same parameters held.
+
+        Raises:
+            ValueError: It had another cover or other parameters.
+        """
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._after_sparse = set(state["after_sparse"])
 
     @property
     def accumulator_bytes(self) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,13 @@ class Probe:
     def num_bytes(self) -> int:
         """Memory it keeps from step to step."""
         return 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what it keeps from step to step, as numbers, lists, dicts and tensors; not copies."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state_dict` of the same probe over the same tensors returned."""
 
 
 @dataclass(frozen=True)

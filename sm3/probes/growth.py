@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sm3.probes.base import Probe, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -60,3 +60,11 @@ class Growth(Probe):
     def num_bytes(self) -> int:
         """The copies."""
         return sum(mu.nbytes for _, mu in self._last.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns name to step and accumulators of the last reading."""
+        return {name: [step, mu] for name, (step, mu) in self._last.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back the last reading."""
+        self._last = {name: (step, mu) for name, (step, mu) in state.items()}

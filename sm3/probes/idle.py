@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sm3.probes.base import Probe, Reading, max_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -53,3 +53,11 @@ class Idle(Probe):
     def num_bytes(self) -> int:
         """The run lengths."""
         return sum(idle.nbytes for idle in self._idle.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns name to run lengths."""
+        return dict(self._idle)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back run lengths."""
+        self._idle = dict(state)

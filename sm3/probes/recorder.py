@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -199,6 +200,39 @@ class Recorder:
         if self._watched.sample is not None:
             kept += self._watched.sample.num_bytes
         return kept + sum(scheduled.probe.num_bytes for scheduled in self._probes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all that samples, truth, shadows and probes keep from step to step; not copies.
+
+        A recorder of the same spec over the same parameters goes on from it exactly: build it before the optimizer's
+        own state is loaded.
+        """
+        sample, truth = self._watched.sample, self._watched.truth
+        return {
+            "sample": sample.state_dict() if sample is not None else None,
+            "truth": truth.state_dict() if truth is not None else None,
+            "shadows": {shadow.label: shadow.state_dict() for shadow in self.shadows},
+            "probes": {s.probe.name: s.probe.state_dict() for s in self._probes},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state_dict` returned; call it after the optimizer has loaded its own state.
+
+        Raises:
+            ValueError: it is of another spec or of other tensors.
+        """
+        for name, held in (("sample", self._watched.sample), ("truth", self._watched.truth)):
+            if (held is None) != (state[name] is None):
+                raise ValueError(
+                    f"the saved recorder {'has no' if held else 'has a'} {name}; build it with the same spec"
+                )
+            if held is not None:
+                held.load_state_dict(state[name])
+        for shadow in self.shadows:
+            shadow.load_state_dict(state["shadows"][shadow.label])
+        for scheduled in self._probes:
+            scheduled.probe.load_state_dict(state["probes"][scheduled.probe.name])
+        self._skipped = getattr(self.optimizer, "skipped_steps", 0)
 
     def _no_lrs(self) -> list[float]:
         return [0.0] * len(self.optimizer.param_groups)

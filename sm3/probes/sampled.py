@@ -69,6 +69,24 @@ class SampledTruth:
         """Whether the sample of a tensor is all of it."""
         return len(self.places[name]) == self._params[name].numel()
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns name to `gamma` of the sampled entries; not copies. Their places follow from the seed."""
+        return dict(self._gamma)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what a sample of the same tensors, size and seed held.
+
+        Raises:
+            ValueError: It was a sample of other tensors or of another size.
+        """
+        shapes, saved = ({n: tuple(g.shape) for n, g in held.items()} for held in (self._gamma, state))
+        if saved != shapes:
+            raise ValueError(
+                f"the saved sample holds {saved}, this one {shapes}; build it with the same tensors and n"
+            )
+        for name, gamma in self._gamma.items():
+            gamma.copy_(state[name])
+
     @property
     def num_bytes(self) -> int:
         """Memory of the sample: gamma and places."""
