@@ -1,8 +1,8 @@
 """``python -m server.worker JOB ATTEMPT``: one attempt at one job, from its spec to its end.
 
-Started by the executor with the job's own token in ``SM3_TOKEN``. SIGTERM asks it to stop after the current
-step. However it ends, short of SIGKILL, it leaves its outcome in a file first and then tells the service, so
-that a service that was away learns it later.
+Started by the executor with the job's own token in ``SM3_TOKEN``. SIGTERM asks it to write a checkpoint after the
+current step and make way; SIGINT asks it to end for good. However it ends, short of SIGKILL, it leaves its outcome in a
+file first and then tells the service, so that a service that was away learns it later.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import argparse
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from server.checkpoint_files import FOLDER
+from server.worker.stop import StopRequest, Wish
 from sm3.remote.client import Client, RemoteError
 from sm3.remote.settings import ClientSettings
 from sm3.remote.tracker import Tracker
@@ -30,8 +31,9 @@ def main() -> int:
     """Runs the attempt; returns 0 if it succeeded or was asked to stop, 1 if it failed."""
     arguments = _arguments()
     os.pwrite(arguments.lock, str(os.getpid()).encode(), 0)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = StopRequest()
+    signal.signal(signal.SIGTERM, lambda *_: stop.ask(Wish.PAUSE))
+    signal.signal(signal.SIGINT, lambda *_: stop.ask(Wish.CANCEL))
     settings = ClientSettings()
     with Client(settings.url, settings.token, timeout_s=30.0) as client:
         report = _reporter(client, arguments.job)
@@ -41,8 +43,9 @@ def main() -> int:
             )
             word = _attempt(client, tracker, arguments, report, stop)
             _leave(word, arguments.folder / f"attempt-{arguments.attempt}.outcome.json")
-            tracker.close(_HURRIED_DELIVERY_S if stop.is_set() else _DELIVERY_S)
-            report(word)
+            tracker.close(_DELIVERY_S if stop.wish is None else _HURRIED_DELIVERY_S)
+            if word.state != "paused":
+                report(word)
     return 1 if word.state == "failed" else 0
 
 
@@ -51,7 +54,7 @@ def _attempt(
     tracker: Tracker,
     arguments: argparse.Namespace,
     report: Callable[[WorkerReport], None],
-    stop: threading.Event,
+    stop: StopRequest,
 ) -> WorkerReport:
     """Does the work; returns the final word on it."""
 
@@ -59,12 +62,17 @@ def _attempt(
         _say(text)
         report(WorkerReport(attempt=arguments.attempt, phase=text))
 
+    def warn(text: str) -> None:
+        _say(f"warning: {text}" if text else "the last warning no longer holds")
+        report(WorkerReport(attempt=arguments.attempt, warning=text[:2000]))
+
     try:
         spec = client.job(arguments.job).spec
         phase("loading PyTorch")
         import torch
 
-        from server.worker.loop import Run, Stopped, choose_device
+        from server.worker.checkpoint import Checkpoints
+        from server.worker.loop import Paused, Run, Stopped, choose_device
         from server.worker.recipes.base import build
 
         torch.set_num_threads(arguments.threads)
@@ -72,11 +80,14 @@ def _attempt(
         device = choose_device(spec.device)
         task = build(spec.recipe, seed=spec.seed, device=device, cache_dir=arguments.cache, report=phase)
         phase("the first step")
-        run = Run(spec, task, device, tracker, arguments.attempt, stop)
+        checkpoints = Checkpoints(arguments.folder / FOLDER, spec.checkpoint.keep)
+        run = Run(spec, task, device, tracker, arguments.attempt, stop, checkpoints, warn)
         try:
             run.train()
         except Stopped as stopped:
             return WorkerReport(attempt=arguments.attempt, state="cancelled", cause=str(stopped))
+        except Paused as paused:
+            return WorkerReport(attempt=arguments.attempt, state="paused", cause=str(paused))
     except Exception as error:  # noqa: BLE001 - whatever it was, it is the job's outcome
         _say(traceback.format_exc())
         cause = f"{type(error).__name__}: {error}"[:20_000]
@@ -91,7 +102,7 @@ def _reporter(client: Client, job_id: str) -> Callable[[WorkerReport], None]:
         try:
             client.report(job_id, word)
         except RemoteError as error:
-            _say(f"could not tell the service ({word.state or word.phase}): {error}")
+            _say(f"could not tell the service ({word.state or word.phase or word.warning}): {error}")
 
     return report
 

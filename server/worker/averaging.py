@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
@@ -40,6 +42,14 @@ class Average:
         """The model with averaged parameters; None before the average has begun."""
         averaged: torch.nn.Module = self._averaged.module
         return averaged if int(self._averaged.n_averaged) > 0 else None
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Returns the averaged parameters and how many steps are in them; not copies."""
+        return self._averaged.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Takes back what the same average of the same model held."""
+        self._averaged.load_state_dict(state)
 
     @property
     def num_bytes(self) -> int:

@@ -23,8 +23,9 @@ def build_manifest(
     averaging_bytes: int = 0,
     probe_bytes: int = 0,
     advice: tuple[AdvisedTensor, ...] = (),
+    resumed_step: int = 0,
 ) -> Manifest:
-    """Returns the manifest of an optimizer that has stepped at least once: all bytes are measured."""
+    """Returns the manifest of an optimizer that has stepped, here or before a checkpoint; bytes are measured."""
     kernels = {c.name: c.kernel for c in optimizer.kernels()} if isinstance(optimizer, SM3) else {}
     rule = rule_of(optimizer)
     by_name = {t.name: t for t in tracked(optimizer, [0.0] * len(optimizer.param_groups))}
@@ -43,6 +44,7 @@ def build_manifest(
     num_parameters = sum(p.numel() for g in optimizer.param_groups for p in g["params"])
     return Manifest(
         attempt=attempt,
+        resumed_step=resumed_step,
         tensors=tuple(tensors),
         memory=Memory(
             num_parameters=num_parameters,

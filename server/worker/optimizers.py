@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from glob import escape
+
 import torch
 
-from sm3.advisor.advise import Advice
+from sm3.covers import from_spec
 from sm3.optimizer import SM3
 from sm3.remote.job_specs import ScheduleSpec
 from sm3.remote.optimizer_specs import (
@@ -16,11 +19,12 @@ from sm3.remote.optimizer_specs import (
     SgdSpec,
     Sm3Spec,
 )
+from sm3.remote.wire import AdvisedTensor
 from sm3.schedules import WarmupCooldown
 
 
 def build_optimizer(
-    spec: OptimizerSpec, model: torch.nn.Module, *, advice: Advice | None = None
+    spec: OptimizerSpec, model: torch.nn.Module, *, advice: Sequence[AdvisedTensor] = ()
 ) -> torch.optim.Optimizer:
     """Returns the optimizer that ``spec`` describes over all of ``model``'s parameters, by name.
 
@@ -41,7 +45,7 @@ def build_optimizer(
                 beta2=spec.beta2,
                 weight_decay=spec.weight_decay,
                 cover=None if isinstance(spec.cover, AdviseSpec) else spec.cover,
-                rules=[*spec.rules, *(advice.rules if advice is not None else ())],
+                rules=[*spec.rules, *((escape(chosen.name), from_spec(chosen.cover)) for chosen in advice)],
             )
         case AdamWSpec():
             return torch.optim.AdamW(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from sm3.remote.optimizer_specs import OptimizerSpec, Sm3Spec
 from sm3.remote.recipe_specs import RecipeSpec
@@ -75,7 +75,45 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class CheckpointSpec(Spec):
+    """How often all that is needed to go on exactly is written to disk; pausing and the last step always do."""
+
+    every: int = Field(500, ge=1, le=1_000_000, description="steps from checkpoint to checkpoint")
+    keep: int = Field(2, ge=1, le=100, description="how many of the newest are kept")
+
+
+class RetrySpec(Spec):
+    """What happens when a worker crashes. What the recipe itself raises is never tried again: it would recur."""
+
+    attempts: int = Field(
+        3,
+        ge=0,
+        le=1000,
+        description="crashes in a row, without a new checkpoint in between, that are survived",
+    )
+    backoff_s: float = Field(
+        1.0, ge=0, le=3600, description="wait before the first; doubles with each, up to 60 s"
+    )
+
+
+class LimitsSpec(Spec):
+    """What a job may use at most; it fails, with its last checkpoint kept, where it wants more."""
+
+    time_s: float | None = Field(
+        None, gt=0, le=10_000_000, description="seconds of training over all attempts"
+    )
+    memory_bytes: int | None = Field(
+        None,
+        ge=64 * 2**20,
+        le=2**44,
+        description="resident memory of its worker's processes, RAM of the host",
+    )
+
+
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Labels = Annotated[dict[LabelKey, Label], Field(max_length=32)]
+Priority = Annotated[int, Field(ge=-100, le=100, description="among queued jobs the highest starts first")]
 
 
 class JobSpec(Spec):
@@ -94,6 +132,26 @@ class JobSpec(Spec):
     precision: Precision = Precision.FP32
     record: RecordSpec = Field(default_factory=RecordSpec)
     validation: ValidationSpec = Field(default_factory=ValidationSpec)
-    labels: dict[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")], Label] = Field(
-        default_factory=dict, max_length=32
+    checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec)
+    retry: RetrySpec = Field(default_factory=RetrySpec)
+    limits: LimitsSpec = Field(default_factory=LimitsSpec)
+    priority: Priority = 0
+    labels: Labels = Field(default_factory=dict)
+
+
+class CloneSpec(Spec):
+    """How a clone differs from the job it is made from."""
+
+    change: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="a JSON merge patch (RFC 7396) on the job's spec: objects merge, null takes a field back to its "
+        "default. Where it changes the `name` or `kind` of an object, it replaces that object.",
     )
+
+
+class JobPatch(Spec):
+    """What can be changed of a job at any time; fields that are left out stay as they are."""
+
+    labels: Labels | None = Field(None, description="all labels from now on")
+    notes: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    priority: Priority | None = Field(None, description="tells only while the job is queued")

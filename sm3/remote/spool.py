@@ -2,12 +2,14 @@
 
 One file a frame, named so that the names sort in the order of delivery. A frame is written beside its place and
 renamed into it, so that a reader never sees half of one and a killed process leaves at most a stray temporary
-file. Files are not synced: the spool outlives the process, not the machine; what the service acknowledged does.
+file. Files are synced when a checkpoint asks for it, not one by one: until then the spool outlives the process, not
+the machine; what the service acknowledged outlives both.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +81,13 @@ class Spool:
             entries.append(Entry(path, int(attempt), int(seq)))
         return entries
 
+    def sync(self) -> None:
+        """Waits until all waiting frames are on disk, so that they outlive the machine too. Raises `OSError`."""
+        if self.folder.exists():
+            for path in [*(entry.path for entry in self.pending()), self.folder]:
+                with suppress(FileNotFoundError):  # delivered meanwhile
+                    _sync(path)
+
     def waiting_bytes(self) -> int:
         """Returns the size of all waiting frames."""
         total_bytes = 0
@@ -88,3 +97,11 @@ class Spool:
             except FileNotFoundError:
                 continue
         return total_bytes
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -26,7 +26,9 @@ from sm3.remote.wire import Manifest
 _LOG = logging.getLogger(__name__)
 _MAX_WAITING_POINTS = 1_000_000
 _PAUSE_S = 1.0
-_STALE, _UNFIT = 409, frozenset({413, 422})
+# Its job has ended or is gone (and its token with it), or it is out of date: nothing more is wanted of this attempt.
+_FENCED = frozenset({403, 409})
+_UNFIT = frozenset({413, 422})
 
 
 class Tracker:
@@ -91,6 +93,23 @@ class Tracker:
         with self._changed:
             self.seq += 1
             self._changed.notify_all()
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a tracker of the next attempt goes on from: numbers and lists alone.
+
+        Frames that wait are synced first: they are on disk whenever a checkpoint that builds on them is.
+
+        Raises:
+            OSError: they could not be synced.
+        """
+        self._spool.sync()
+        points = [[point.series, point.step, point.value] for point in self._points]
+        return {"seq": self.seq, "frames_dropped": self.frames_dropped, "points": points}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state` returned: the next frame has the number it would have had."""
+        self._points = [Point(*point) for point in state["points"]]
+        self.seq, self.frames_dropped = state["seq"], state["frames_dropped"]
 
     def close(self, timeout_s: float = 30.0) -> bool:
         """Waits up to ``timeout_s`` seconds for delivery; False if frames still wait in the spool."""
@@ -157,5 +176,5 @@ class Tracker:
 def _may_pass(error: Exception) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, ServiceError):
-        return error.problem.status != _STALE
+        return error.problem.status not in _FENCED
     return isinstance(error, Unreachable)

@@ -35,6 +35,8 @@ class JobState(StrEnum):
     QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
     CANCELLING = "cancelling"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -116,9 +118,10 @@ class AdvisedTensor(View):
 
 
 class Manifest(Spec):
-    """What a worker says of itself once, after its first step."""
+    """What a worker says of itself once, after its first step or as soon as it goes on from a checkpoint."""
 
     attempt: int = Field(ge=0)
+    resumed_step: int = Field(0, ge=0, description="the checkpoint it went on from; 0: from the beginning")
     tensors: tuple[TensorInfo, ...] = Field(max_length=100_000)
     memory: Memory
     advice: tuple[AdvisedTensor, ...] = Field((), max_length=100_000)
@@ -128,11 +131,15 @@ class Manifest(Spec):
 
 
 class WorkerReport(Spec):
-    """A worker's word on its own state or on what it does while starting."""
+    """A worker's word on its own state, on what it does while starting, or on trouble that it goes on in spite of.
+
+    ``paused`` is left in the outcome file alone: what it means for the job is for the supervisor to say.
+    """
 
     attempt: int = Field(ge=0)
-    state: Literal["succeeded", "failed", "cancelled"] | None = None
+    state: Literal["succeeded", "failed", "cancelled", "paused"] | None = None
     phase: str | None = Field(None, max_length=500)
+    warning: str | None = Field(None, max_length=2000, description="'' takes the last one back")
     cause: str = Field("", max_length=20_000)
 
 
@@ -148,6 +155,14 @@ class JobView(View):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     spec: JobSpec
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="as they are now; `spec` has those asked for"
+    )
+    notes: str = ""
+    priority: int = 0
+    cloned_from: str | None = Field(None, description="the job this one was cloned from")
+    failures: int = Field(0, description="crashes in a row without a new checkpoint in between")
+    warning: str = Field("", description="trouble that the job goes on in spite of, such as a full disk")
     progress: Progress
     memory: Memory | None = None
     provenance: dict[str, str] = Field(default_factory=dict)
@@ -159,6 +174,21 @@ class JobPage(View):
 
     items: tuple[JobView, ...]
     next: str | None = None
+
+
+class CheckpointView(View):
+    """One checkpoint: all that a job needs to go on exactly from after ``step`` steps."""
+
+    step: int
+    at: datetime
+    size_bytes: int
+    model_bytes: int = Field(description="of the model's weights, which can be had by themselves")
+
+
+class CheckpointList(View):
+    """A job's checkpoints, newest first."""
+
+    items: tuple[CheckpointView, ...]
 
 
 class TransitionList(View):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from server.checks import job_faults
 from server.worker.loop import Run
 from server.worker.recipes.base import Task
+from server.worker.stop import StopRequest
 from sm3.covers import from_spec
 from sm3.remote.job_specs import JobSpec
 from tests.worker.test_loop import Notes
@@ -35,7 +35,7 @@ def run(notes: Notes, cover: dict[str, Any], **optimizer: Any) -> tuple[Run, tor
         "steps": 12,
         "record": {"every": 4},
     })
-    return Run(spec, task, torch.device("cpu"), notes, 0, threading.Event()), model  # type: ignore[arg-type]
+    return Run(spec, task, torch.device("cpu"), notes, 0, StopRequest()), model  # type: ignore[arg-type]
 
 
 def test_the_job_trains_under_covers_within_the_budget_and_tells_which_and_why() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from server.worker.averaging import Average
 from server.worker.loop import Run, Stopped, choose_device
 from server.worker.recipes.base import Task
+from server.worker.stop import StopRequest, Wish
 from sm3.remote.job_specs import Device, JobSpec, PolyakSpec
 
 
@@ -43,7 +43,7 @@ def run(notes: Notes, *, nan_at: int | None = None, **changes: Any) -> Run:
     task = Task(model, lambda step: {"step": step}, loss, lambda: [{"step": -1}], 10, {})
     wanted = {"steps": 12, "record": {"every": 5}, "validation": {"every": 6}}
     spec = JobSpec.model_validate({"recipe": {"name": "language-model"}, **wanted, **changes})
-    return Run(spec, task, torch.device("cpu"), notes, 0, threading.Event())  # type: ignore[arg-type]
+    return Run(spec, task, torch.device("cpu"), notes, 0, StopRequest())  # type: ignore[arg-type]
 
 
 def test_frames_come_first_last_and_at_the_cadence_and_hold_every_loss() -> None:
@@ -70,7 +70,7 @@ def test_a_loss_that_is_no_number_ends_the_run_naming_the_step_after_showing_it(
 def test_a_run_that_is_asked_to_stop_records_where_it_stopped() -> None:
     notes = Notes()
     going = run(notes)
-    going.stop.set()
+    going.stop.ask(Wish.CANCEL)
     with pytest.raises(Stopped, match="stopped after step 1 of 12"):
         going.train()
     assert notes.frames == [1]
