@@ -17,10 +17,10 @@ from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.problems import Refusal
-from server.routes import catalogue, comparisons, frames, health, jobs, streams
+from server.routes import catalogue, checkpoints, comparisons, frames, health, jobs, streams, worker
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
-from server.store import StaleAttempt, UnknownComparison, UnknownJob
+from server.store import KeyReused, NotEnded, QueueFull, StaleAttempt, UnknownComparison, UnknownJob
 from sm3.remote.wire import Problem
 
 DESCRIPTION = """Launches PyTorch training jobs with the SM3 optimizer (arXiv 1901.11150) and shows what the
@@ -61,9 +61,11 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(UnknownJob, _on_unknown_job)
     app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
-    app.add_exception_handler(IllegalMove, _on_conflict)
-    app.add_exception_handler(StaleAttempt, _on_conflict)
-    for module in (jobs, frames, streams, comparisons, catalogue, health):
+    for conflict in _CONFLICTS:
+        app.add_exception_handler(conflict, _on_conflict)
+    app.add_exception_handler(QueueFull, _on_queue_full)
+    app.add_exception_handler(KeyReused, _on_key_reused)
+    for module in (jobs, worker, checkpoints, frames, streams, comparisons, catalogue, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)
@@ -104,6 +106,25 @@ def _on_unknown_comparison(_: Request, error: Exception) -> Response:
     return problems.respond(unknown_comparison(error).problem)
 
 
+_CONFLICTS: dict[type[Exception], str] = {
+    IllegalMove: "illegal-move",
+    StaleAttempt: "stale-attempt",
+    NotEnded: "not-ended",
+}
+
+
 def _on_conflict(_: Request, error: Exception) -> Response:
-    slug = "illegal-move" if isinstance(error, IllegalMove) else "stale-attempt"
-    return problems.respond(Refusal(409, slug, "Not in this state", f"{error}.").problem)
+    return problems.respond(Refusal(409, _CONFLICTS[type(error)], "Not in this state", f"{error}.").problem)
+
+
+def _on_queue_full(_: Request, error: Exception) -> Response:
+    detail = f"{error}. Wait until some have started, cancel some, or raise SM3_MAX_QUEUED."
+    refusal = Refusal(429, "queue-full", "The queue is full", detail)
+    return problems.respond(refusal.problem, headers={"Retry-After": "30"})
+
+
+def _on_key_reused(_: Request, error: Exception) -> Response:
+    detail = f"{error}. Send the same body to get what it made, or another key to make something new."
+    return problems.respond(
+        Refusal(422, "idempotency-key-reused", "Idempotency-Key used before", detail).problem
+    )

@@ -51,3 +51,18 @@ COMPARISON_EXAMPLES: dict[str, Any] = {
         },
     },
 }
+
+PATCH_EXAMPLES: dict[str, Any] = {
+    "notes": {
+        "summary": "A note, and one label",
+        "value": {"notes": "the run of figure 3", "labels": {"keep": "yes"}},
+    }
+}
+
+CLONE_EXAMPLES: dict[str, Any] = {
+    "rate": {
+        "summary": "The same with another learning rate",
+        "value": {"change": {"optimizer": {"lr": 0.05}}},
+    },
+    "same": {"summary": "The same once more", "value": {}},
+}

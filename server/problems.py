@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from sm3.remote.frames import FrameError
 from sm3.remote.wire import FieldFault, Problem
@@ -186,8 +187,11 @@ def _on_frame(_: Request, error: Exception) -> Response:
     )
 
 
-def _on_http(_: Request, error: Exception) -> Response:
+def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = error.headers
+    if error.status_code == 405:  # the router names the methods of one of the routes alone
+        headers = {"Allow": ", ".join(sorted(_methods(request)))}
     slug = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(
         error.status_code, "http-error"
     )
@@ -197,7 +201,17 @@ def _on_http(_: Request, error: Exception) -> Response:
         status=error.status_code,
         detail=f"{error.detail}. /docs lists what can be asked.",
     )
-    return respond(problem, error.headers)
+    return respond(problem, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Returns the methods that the request's path answers to."""
+    return {
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
 
 
 def _on_store(request: Request, error: Exception) -> Response:

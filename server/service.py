@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Request
+from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from server import checkpoint_files
 from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
 from server.hub import Hub
 from server.problems import Refusal, not_found
@@ -47,9 +51,9 @@ class Service:
         return cls(
             settings,
             database,
-            JobStore(database),
+            JobStore(database, max_queued=settings.max_queued),
             FrameStore(database),
-            ComparisonStore(database),
+            ComparisonStore(database, max_queued=settings.max_queued),
             token,
         )
 
@@ -58,6 +62,20 @@ class Service:
         self.hub.publish(job.id, job)
         self.kick()
         return job
+
+    def checkpoints_dir(self, job_id: str) -> Path:
+        """Returns the folder of a job's checkpoints."""
+        return self.settings.jobs_dir / job_id / checkpoint_files.FOLDER
+
+    def delete_job(self, job_id: str) -> None:
+        """Removes a job that has ended: what is stored of it, its log and its checkpoints.
+
+        Raises:
+            UnknownJob: no such job.
+            NotEnded: it has not ended; nothing was removed.
+        """
+        self.jobs.delete(job_id)
+        shutil.rmtree(self.settings.jobs_dir / job_id, ignore_errors=True)
 
     def stop(self) -> None:
         """Tells the supervisor and every open stream to end."""
@@ -78,9 +96,14 @@ def service(connection: HTTPConnection) -> Service:
 
 ServiceDep = Annotated[Service, Depends(service)]
 ComparisonId = Annotated[
-    str, Path(min_length=1, max_length=64, description="a comparison's id, as POST /v1/comparisons gave it")
+    str,
+    PathParameter(
+        min_length=1, max_length=64, description="a comparison's id, as POST /v1/comparisons gave it"
+    ),
 ]
-JobId = Annotated[str, Path(min_length=1, max_length=64, description="a job's id, as POST /v1/jobs gave it")]
+JobId = Annotated[
+    str, PathParameter(min_length=1, max_length=64, description="a job's id, as POST /v1/jobs gave it")
+]
 
 
 def require_admin(request: Request, here: ServiceDep) -> None:

@@ -40,6 +40,18 @@ class Settings(BaseSettings):
     worker_threads: int = Field(1, ge=1, le=1024, description="CPU threads of one worker")
     worker_url: str = Field("", description="the service's address as workers see it; empty: from host, port")
     cancel_grace_s: float = Field(1.2, ge=0, le=60, description="from a polite stop to SIGKILL")
+    pause_grace_s: float = Field(
+        60.0, ge=0, le=3600, description="from asking a worker to make way to SIGKILL; it loses nothing by it"
+    )
+    max_queued: int = Field(
+        1000, ge=1, le=1_000_000, description="jobs that may wait; more are refused with 429"
+    )
+    retention_days: float = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="ended jobs without the label 'keep' are deleted after as long; 0: never",
+    )
     heartbeat_s: float = Field(5.0, gt=0, le=30, description="from sign of life to sign of life on streams")
     stop_workers_on_exit: bool = Field(False, description="end workers with the service (`sm3 up` sets it)")
     allowed_hosts: tuple[str, ...] = Field(

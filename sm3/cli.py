@@ -1,18 +1,20 @@
-"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token``."""
+"""The command line: ``sm3 up | launch | compare | list | watch | token``, and what ``cli_jobs`` adds."""
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sm3 import cli_jobs
+from sm3.cli_arguments import ERR, OUT, JobArgument, find_job
+from sm3.cli_assignments import AssignmentOption, changes_from
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -25,13 +27,7 @@ from sm3.up import CannotStart, Instance, running
 app = typer.Typer(
     name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
 )
-_MIN_SUFFIX = 4
-_OUT = Console()
-_ERR = Console(stderr=True)
 DEMO = JobSpec.model_validate({"recipe": {"name": "language-model"}, "labels": {"demo": "first-light"}})
-JobArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="a job's id, its last characters, or 'latest'")
-]
 
 
 @app.command()
@@ -46,23 +42,23 @@ def up(
     instance = Instance(ClientSettings(), port, dashboard_port if dashboard else None)
     try:
         with running(instance):
-            _OUT.print(f"Service    [bold]{instance.url}[/]  (API: {instance.url}/docs)", highlight=False)
+            OUT.print(f"Service    [bold]{instance.url}[/]  (API: {instance.url}/docs)", highlight=False)
             if instance.dashboard_url:
-                _OUT.print(f"Dashboard  [bold green]{instance.dashboard_url}[/]", highlight=False)
+                OUT.print(f"Dashboard  [bold green]{instance.dashboard_url}[/]", highlight=False)
             if demo:
                 _run_demo(instance)
-            _OUT.print("Ctrl-C ends everything; jobs and frames stay.", style="dim")
+            OUT.print("Ctrl-C ends everything; jobs and frames stay.", style="dim")
             instance.wait()
     except KeyboardInterrupt:
-        _OUT.print("Stopped.", style="dim")
+        OUT.print("Stopped.", style="dim")
 
 
 def _run_demo(instance: Instance) -> None:
     with instance.client() as client:
         job = _earlier_demo(client) or client.launch(DEMO)
         page = f"{instance.dashboard_url}/?job={job.id}" if instance.dashboard_url else ""
-        _OUT.print(f"Demo job   {job.id}  {page}", highlight=False, soft_wrap=True)
-        job = watch(client, job.id, _OUT)
+        OUT.print(f"Demo job   {job.id}  {page}", highlight=False, soft_wrap=True)
+        job = watch(client, job.id, OUT)
 
 
 def _earlier_demo(client: Client) -> JobView | None:
@@ -77,22 +73,19 @@ def _earlier_demo(client: Client) -> JobView | None:
 @app.command()
 def launch(
     recipe: Annotated[str, typer.Argument(help="such as language-model")],
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="a field of the job, such as optimizer.lr=0.2"),
-    ] = None,
+    assignments: AssignmentOption = None,
     follow: Annotated[bool, typer.Option("--watch", help="show its progress until it ends")] = False,
 ) -> None:
     """Queue a training job and print its id."""
     try:
-        spec = JobSpec.model_validate(spec_from(recipe, assignments or []))
+        spec = JobSpec.model_validate(spec_from(recipe, assignments))
     except ValidationError as error:
         raise typer.BadParameter(_explain(error)) from error
     with Client.from_settings() as client:
         job = client.launch(spec)
-        _OUT.print(job.id, highlight=False, soft_wrap=True)
+        OUT.print(job.id, highlight=False, soft_wrap=True)
         if follow:
-            _exit_with(watch(client, job.id, _OUT))
+            _exit_with(watch(client, job.id, OUT))
 
 
 @app.command()
@@ -109,19 +102,19 @@ def compare(
         raise typer.BadParameter(_explain(error)) from error
     with Client.from_settings() as client:
         comparison = client.compare(spec)
-        _OUT.print(comparison.id, highlight=False, soft_wrap=True)
+        OUT.print(comparison.id, highlight=False, soft_wrap=True)
         if not follow:
             return
         for number, seed in enumerate(comparison.seeds):
             for variant in comparison.variants:
                 if (job_id := variant.jobs[number]) is not None:
-                    _OUT.print(f"{variant.name}, seed {seed}", highlight=False, markup=False)
-                    watch(client, job_id, _OUT)
+                    OUT.print(f"{variant.name}, seed {seed}", highlight=False, markup=False)
+                    watch(client, job_id, OUT)
         found = client.comparison_statistics(comparison.id)
         table = Table("variant", "memory", "val loss", f"against {escape(found.reference)}", box=None)
         for outcome in found.variants:
             table.add_row(*map(escape, _outcome(outcome)))
-        _OUT.print(table)
+        OUT.print(table)
         if any(state is not JobState.SUCCEEDED for state in client.comparison(comparison.id).states):
             raise typer.Exit(1)
 
@@ -144,11 +137,17 @@ def _outcome(variant: VariantStatistics) -> tuple[str, str, str, str]:
 @app.command("list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
-    state: Annotated[JobState | None, typer.Option(help="only jobs in this state")] = None,
+    state: Annotated[list[JobState] | None, typer.Option(help="only jobs in this state; repeatable")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="only with this label: KEY or KEY:VALUE; repeatable")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="only with these words in id, labels, notes, …")
+    ] = None,
 ) -> None:
     """List jobs, newest first."""
     with Client.from_settings() as client:
-        page = client.jobs(limit=limit, state=state)
+        page = client.jobs(limit=limit, state=state, label=label, text=text)
     table = Table("id", "state", "size", "optimizer", "step", "loss", "memory", "age", box=None)
     for column in table.columns:
         column.no_wrap = True
@@ -164,22 +163,15 @@ def list_jobs(
             "" if job.memory is None else show_bytes(job.memory.state_bytes),
             _age(job),
         )
-    _OUT.print(table if page.items else "No jobs yet. Start one: sm3 launch language-model")
+    none = "No such jobs." if state or label or text else "No jobs yet. Start one: sm3 launch language-model"
+    OUT.print(table if page.items else none)
 
 
 @app.command("watch")
 def watch_job(job: JobArgument = "latest") -> None:
     """Show a job's progress until it ends; the exit status is 0 if it succeeded."""
     with Client.from_settings() as client:
-        _exit_with(watch(client, _find(client, job), _OUT))
-
-
-@app.command()
-def cancel(job: JobArgument) -> None:
-    """Stop a job; what it has recorded stays."""
-    with Client.from_settings() as client:
-        found = client.cancel(_find(client, job))
-    _OUT.print(f"{found.id} {found.state}", highlight=False, soft_wrap=True)
+        _exit_with(watch(client, find_job(client, job), OUT))
 
 
 @app.command()
@@ -193,28 +185,9 @@ def token() -> None:
     print(found)  # noqa: T201 - for $(sm3 token)
 
 
-def spec_from(recipe: str, assignments: list[str]) -> dict[str, Any]:
-    """Returns a job's body from ``key=value`` pairs; keys are dotted paths, values JSON or else plain text.
-
-    Raises:
-        typer.BadParameter: a pair has no ``=``, or two pairs contradict each other.
-    """
-    body: dict[str, Any] = {"recipe": {"name": recipe}}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"--set {assignment!r}: expected KEY=VALUE, such as --set steps=500")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        *path, last = key.split(".")
-        place = body
-        for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise typer.BadParameter(f"--set {assignment!r}: {part!r} has a value already")
-        place[last] = value
+def spec_from(recipe: str, assignments: Sequence[str] | None) -> dict[str, Any]:
+    """Returns a job's body from ``key=value`` pairs. Raises `typer.BadParameter` if they make none."""
+    body = changes_from(assignments, {"recipe": {"name": recipe}})
     optimizer = body.get("optimizer")
     if isinstance(optimizer, dict):
         optimizer.setdefault("name", "sm3")
@@ -237,24 +210,12 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def _find(client: Client, job: str) -> str:
-    """Returns the id that ``job`` stands for."""
-    newest = client.jobs(limit=500).items
-    if job == "latest":
-        if not newest:
-            raise typer.BadParameter("there are no jobs yet; start one: sm3 launch language-model")
-        return newest[0].id
-    matches = [found.id for found in newest if found.id.endswith(job)]
-    if len(job) < _MIN_SUFFIX or len(matches) > 1:
-        raise typer.BadParameter(
-            f"{job!r} stands for {len(matches)} jobs; give at least {_MIN_SUFFIX} characters that only one id ends with"
-        )
-    return matches[0] if matches else job
-
-
 def _exit_with(job: JobView) -> None:
     if job.state is not JobState.SUCCEEDED:
         raise typer.Exit(1)
+
+
+cli_jobs.register(app)
 
 
 def main() -> None:
@@ -262,10 +223,10 @@ def main() -> None:
     try:
         app()
     except ServiceError as error:
-        _ERR.print(f"[red]{error.problem.title}.[/] {error}", highlight=False, soft_wrap=True)
+        ERR.print(f"[red]{error.problem.title}.[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except (RemoteError, CannotStart) as error:
-        _ERR.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        ERR.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -21,6 +21,7 @@ _STYLE = {
     JobState.FAILED: "red",
     JobState.CRASHED: "red",
     JobState.CANCELLED: "yellow",
+    JobState.PAUSED: "yellow",
 }
 _RECONNECT_S = 30.0
 _REFRESH_S = 0.25

@@ -144,3 +144,12 @@ def tiny_job(**changes: object) -> JobSpec:
         "validation": {"every": 1000},
         **changes,
     })
+
+
+def worker_pid(service: RunningService, job_id: str) -> int:
+    """Returns the process id of a job's newest worker, as the worker itself wrote it."""
+    attempt = max(
+        (service.data_dir / "jobs" / job_id).glob("attempt-*.lock"),
+        key=lambda path: int(path.stem.removeprefix("attempt-")),
+    )
+    return int(attempt.read_text())

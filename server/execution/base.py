@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -14,6 +15,14 @@ class Launch:
     job_id: str
     attempt: int
     ingest_token: str
+
+
+class Ask(StrEnum):
+    """What is asked of a worker: to write a checkpoint and make way, to end for good, or nothing any more."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    KILL = "kill"
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,12 @@ class Executor(ABC):
         """Returns None while the worker lives, also one that an earlier service started."""
 
     @abstractmethod
-    def stop(self, job_id: str, attempt: int, *, force: bool) -> None:
+    def stop(self, job_id: str, attempt: int, ask: Ask) -> None:
         """Asks a worker to stop, or ends it by force; does nothing if it is gone."""
+
+    @abstractmethod
+    def memory_bytes(self, job_id: str, attempt: int) -> int:
+        """Returns the resident memory of a worker, 0 if it is gone."""
 
     @abstractmethod
     def forget(self, job_id: str, attempt: int) -> None:
@@ -45,6 +58,10 @@ class Executor(ABC):
     @abstractmethod
     def spool_dir(self, job_id: str) -> Path:
         """Returns the folder where the job's worker spools frames."""
+
+    @abstractmethod
+    def checkpoints_dir(self, job_id: str) -> Path:
+        """Returns the folder where the job's workers write checkpoints."""
 
     @abstractmethod
     def outcome_file(self, job_id: str, attempt: int) -> Path:

@@ -12,16 +12,20 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
 import structlog
 
-from server.execution.base import Ended, Executor, Launch
+from server.checkpoint_files import FOLDER
+from server.execution.base import Ask, Ended, Executor, Launch
 from server.settings import Settings
 
 _LOG = structlog.get_logger()
+_SIGNALS = {Ask.PAUSE: signal.SIGTERM, Ask.CANCEL: signal.SIGINT, Ask.KILL: signal.SIGKILL}
 
 
 @dataclass
@@ -92,21 +96,34 @@ class LocalExecutor(Executor):
             return None
         return Ended("the worker process vanished while the service was away")
 
-    def stop(self, job_id: str, attempt: int, *, force: bool) -> None:
-        """Signals the worker's process group: SIGTERM, or SIGKILL by force."""
+    def stop(self, job_id: str, attempt: int, ask: Ask) -> None:
+        """Signals the worker's process group."""
+        pid = self._pid(job_id, attempt)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, _SIGNALS[ask])
+
+    def memory_bytes(self, job_id: str, attempt: int) -> int:
+        """Returns the worker's resident set."""
+        pid = self._pid(job_id, attempt)
+        try:
+            return psutil.Process(pid).memory_info().rss if pid is not None else 0
+        except psutil.Error:
+            return 0
+
+    def _pid(self, job_id: str, attempt: int) -> int | None:
+        """Returns a living worker's process id; None if it is gone or has not told it yet."""
         child = self._children.get((job_id, attempt))
-        if child is not None and child.poll() is not None:
-            return
-        if child is None and not self._holds_lock(job_id, attempt):
-            return
+        if child is not None:
+            return child.pid if child.poll() is None else None
+        if not self._holds_lock(job_id, attempt):
+            return None
         try:
             # A worker that an earlier service started wrote its process id into the lock that it holds.
-            pid = child.pid if child is not None else int(self._lock_file(job_id, attempt).read_text())
-            os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
-        except ProcessLookupError:
-            return
+            return int(self._lock_file(job_id, attempt).read_text())
         except ValueError:
             _LOG.warning("a worker holds its lock but has not written its process id", job=job_id)
+            return None
 
     def forget(self, job_id: str, attempt: int) -> None:
         """Lets go of an ended worker."""
@@ -115,6 +132,10 @@ class LocalExecutor(Executor):
     def spool_dir(self, job_id: str) -> Path:
         """Returns the folder where the job's worker spools frames."""
         return self.jobs_dir / job_id / "spool"
+
+    def checkpoints_dir(self, job_id: str) -> Path:
+        """Returns the folder where the job's workers write checkpoints."""
+        return self.jobs_dir / job_id / FOLDER
 
     def outcome_file(self, job_id: str, attempt: int) -> Path:
         """Returns the file in which the worker leaves how it ended."""

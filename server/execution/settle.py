@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from server.checkpoint_files import newest_step
 from server.execution.base import Ended, Executor
 from server.hub import Item
-from server.lifecycle import IllegalMove
+from server.lifecycle import HAVE_WORKER, IllegalMove
 from server.service import Service
+from server.store import UnknownJob
 from server.store.frames import StoredFrame
 from sm3.remote.spool import Spool
 from sm3.remote.wire import JobState, JobView, WorkerReport
@@ -18,23 +20,38 @@ _LOG = structlog.get_logger()
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What becomes of a job; ``failures`` are crashes in a row from now on, None: as before."""
+
+    state: JobState
+    cause: str
+    failures: int | None = None
+
+
+@dataclass(frozen=True)
 class Settler:
     """Decides about ended workers.
 
     Args:
         service: the store.
-        executor: tells where a worker left its spool and its outcome.
+        executor: tells where a worker left its spool, its checkpoints and its outcome.
     """
 
     service: Service
     executor: Executor
 
-    def settle(self, job: JobView, ended: Ended) -> list[tuple[str, Item]]:
-        """Stores what the worker left behind and moves its job to its end; returns what viewers should hear."""
+    def settle(self, job: JobView, ended: Ended, *, killed_for: str | None = None) -> list[tuple[str, Item]]:
+        """Stores what the worker left behind and decides about its job; returns what viewers should hear.
+
+        Args:
+            job: as it was when its worker was found to have ended.
+            ended: how.
+            killed_for: the limit that it was killed for, if it was.
+        """
         changed: list[tuple[str, Item]] = [(job.id, frame) for frame in self.drain(job.id)]
         job = self.service.jobs.get(job.id)
-        if not job.state.is_final:
-            job = self._move(job, *self._decide(job, ended, "a user asked for it"), ended)
+        if job.state in HAVE_WORKER:
+            job = self._move(job, self._decide(job, ended, killed_for), ended)
         self.executor.forget(job.id, job.attempt)
         return [*changed, (job.id, job)]
 
@@ -43,10 +60,15 @@ class Settler:
         try:
             self.drain(job_id)
             job = self.service.jobs.get(job_id)
-            if not job.state.is_final and job.state is not JobState.CANCELLING:
-                job = self.service.jobs.move(job_id, JobState.CANCELLING, cause)
-            if not job.state.is_final:
-                self._move(job, *self._decide(job, ended, cause), ended)
+            if job.state in HAVE_WORKER:
+                verdict = self._decide(job, ended, None)
+                if verdict.state in {JobState.QUEUED, JobState.CRASHED}:
+                    verdict = Verdict(
+                        JobState.QUEUED, f"{cause}; {self._where(job)} when it is started again"
+                    )
+                self._move(job, verdict, ended)
+        except UnknownJob:  # deleted while its worker, which had told its end, was leaving
+            return
         except Exception:  # noqa: BLE001 - the next service settles it
             _LOG.exception("job could not be settled", job=job_id)
 
@@ -56,29 +78,56 @@ class Settler:
         for entry in Spool(self.executor.spool_dir(job_id)).pending():
             try:
                 frame = self.service.frames.add(job_id, entry.read())
-            except ValueError as error:
+            except (ValueError, UnknownJob) as error:
                 _LOG.warning("spooled frame refused", job=job_id, frame=entry.path.name, error=str(error))
             else:
                 stored += [frame] if frame.is_new else []
             entry.forget()
         return stored
 
-    def _decide(self, job: JobView, ended: Ended, why_cancelled: str) -> tuple[JobState, str]:
+    def _decide(self, job: JobView, ended: Ended, killed_for: str | None) -> Verdict:
         outcome = self._outcome(job)
         if outcome is not None and outcome.state == "succeeded":
-            return JobState.SUCCEEDED, outcome.cause
+            return Verdict(JobState.SUCCEEDED, outcome.cause)
         if job.state is JobState.CANCELLING:
-            return JobState.CANCELLED, why_cancelled
+            return Verdict(JobState.CANCELLED, job.cause)
+        if killed_for is not None:
+            return Verdict(JobState.FAILED, killed_for)
         if outcome is not None and outcome.state == "failed":
-            return JobState.FAILED, outcome.cause
+            return Verdict(JobState.FAILED, outcome.cause)
+        if job.state is JobState.PAUSING:
+            return Verdict(JobState.PAUSED, f"{job.cause}; {self._where(job)} when it is resumed")
+        if outcome is not None and outcome.state == "paused":
+            return Verdict(
+                JobState.QUEUED, f"a signal from outside asked its worker to make way; {self._where(job)}"
+            )
         if outcome is not None:
-            return JobState.CRASHED, f"a signal from outside ended the worker: {outcome.cause}"
-        return JobState.CRASHED, f"{ended.how}{self._last_words(job.id)}"
+            return Verdict(JobState.CRASHED, f"a signal from outside ended the worker: {outcome.cause}")
+        return self._after_crash(job, f"{ended.how}{self._last_words(job.id)}")
 
-    def _move(self, job: JobView, state: JobState, cause: str, ended: Ended) -> JobView:
-        _LOG.info("worker ended", job=job.id, state=state, how=ended.how)
+    def _after_crash(self, job: JobView, how: str) -> Verdict:
+        """Another attempt, unless as many in a row have crashed without a new checkpoint as the job survives."""
+        manifest = self.service.jobs.manifest(job.id)
+        began = manifest.resumed_step if manifest is not None and manifest.attempt == job.attempt else None
+        got_on = began is not None and newest_step(self.executor.checkpoints_dir(job.id)) > began
+        failures = 1 if got_on else job.failures + 1
+        survived = job.spec.retry.attempts
+        if failures > survived:
+            again = f"; {failures} crashes in a row, retry.attempts is {survived}" if survived else ""
+            return Verdict(JobState.CRASHED, f"{how}{again}", failures)
+        return Verdict(
+            JobState.QUEUED, f"{how}; retry {failures} of {survived}: {self._where(job)}", failures
+        )
+
+    def _where(self, job: JobView) -> str:
+        """Where the next attempt begins, as part of a sentence."""
+        step = newest_step(self.executor.checkpoints_dir(job.id))
+        return f"it goes on after step {step:,}" if step else "it begins again"
+
+    def _move(self, job: JobView, verdict: Verdict, ended: Ended) -> JobView:
+        _LOG.info("worker ended", job=job.id, attempt=job.attempt, state=verdict.state, how=ended.how)
         try:
-            return self.service.jobs.move(job.id, state, cause)
+            return self.service.jobs.move(job.id, verdict.state, verdict.cause, failures=verdict.failures)
         except IllegalMove:  # the worker's own word, or a user's, came in between
             return self.service.jobs.get(job.id)
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import structlog
 
 from server.auth import digest, new_ingest_token
-from server.execution.base import Executor, Launch
+from server.execution.base import Ask, Executor, Launch
 from server.execution.settle import Settler
+from server.execution.watch import Watch
 from server.hub import Item
 from server.service import Service
 from sm3.remote.wire import JobState, JobView
@@ -27,7 +28,9 @@ from sm3.remote.wire import JobState, JobView
 ALIVE_FILE = "supervisor.alive"
 LOCK_FILE = "supervisor.lock"
 STOPPED = "the service was stopped"
+KEEP_LABEL = "keep"
 _ROUND_S = 0.5
+_CLEARING_S = 60.0
 _BUSY_ROUND_S = 0.05
 _EXIT_GRACE_S = 1.0
 _EXIT_LIMIT_S = 1.6
@@ -70,11 +73,12 @@ class Supervisor:
     executor: Executor
     clock: Callable[[], float] = time.monotonic
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _asked_to_stop: dict[str, float] = field(default_factory=dict)
+    _cleared_at: float = float("-inf")
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._settler = Settler(self.service, self.executor)
+        self._watch = Watch(self.executor, self.service.settings, self.clock)
 
     def kick(self) -> None:
         """Starts the next round now."""
@@ -97,7 +101,7 @@ class Supervisor:
     @property
     def pause_s(self) -> float:
         """Seconds to the next round: few while a worker has been asked to stop."""
-        return _BUSY_ROUND_S if self._asked_to_stop else _ROUND_S
+        return _BUSY_ROUND_S if self._watch.is_pressing else _ROUND_S
 
     async def stop(self, running: asyncio.Task[None]) -> None:
         """Ends the loop; ends the workers too where the settings say so, otherwise they live on."""
@@ -110,8 +114,7 @@ class Supervisor:
         """Does one comparison of store and executor; returns what changed, by job."""
         changed: Changed = []
         watched = self.service.jobs.with_worker()
-        ids = {job.id for job in watched}
-        self._asked_to_stop = {id_: at for id_, at in self._asked_to_stop.items() if id_ in ids}
+        self._watch.keep(watched)
         ended = 0
         for job in watched:
             try:
@@ -126,22 +129,27 @@ class Supervisor:
         while free > 0 and not self.service.stopping.is_set() and (started := self._start()) is not None:
             changed.append((started.id, started))
             free -= 1
+        self._clear_away()
         (self.service.settings.data_dir / ALIVE_FILE).touch()
         return changed
 
     def _look_after(self, job: JobView) -> Changed:
-        """Settles a job whose worker has ended, urges one that is cancelled; returns what changed."""
+        """Settles a job whose worker has ended, presses one that is to stop; returns what changed."""
         ended = self.executor.poll(job.id, job.attempt)
         if ended is not None:
-            return self._settler.settle(job, ended)
-        if job.state is JobState.CANCELLING:
-            self._urge(job)
+            settled = self._settler.settle(job, ended, killed_for=self._watch.killed_for(job))
+            self._watch.hold_back(self.service.jobs.get(job.id))
+            return settled
+        if job.state in {JobState.CANCELLING, JobState.PAUSING}:
+            self._watch.press(job)
+        else:
+            self._watch.limit(job)
         return []
 
     def _start(self) -> JobView | None:
-        """Claims the oldest queued job and starts its worker; None if nothing is queued."""
+        """Claims the next queued job and starts its worker; None if none may start."""
         token = new_ingest_token()
-        job = self.service.jobs.claim(digest(token))
+        job = self.service.jobs.claim(digest(token), but=self._watch.held_back())
         if job is None:
             return None
         try:
@@ -152,14 +160,16 @@ class Supervisor:
         _LOG.info("worker started", job=job.id, attempt=job.attempt)
         return job
 
-    def _urge(self, job: JobView) -> None:
-        """Asks a worker to stop; ends it by force when its time is up."""
-        now = self.clock()
-        asked = self._asked_to_stop.setdefault(job.id, now)
-        if asked == now:
-            self.executor.stop(job.id, job.attempt, force=False)
-        elif now - asked > self.service.settings.cancel_grace_s:
-            self.executor.stop(job.id, job.attempt, force=True)
+    def _clear_away(self) -> None:
+        """Deletes, now and then, the jobs that ended longer ago than they are kept."""
+        days = self.service.settings.retention_days
+        if not days or self.clock() - self._cleared_at < _CLEARING_S:
+            return
+        self._cleared_at = self.clock()
+        jobs = self.service.jobs
+        for job_id in jobs.ended_before(jobs.now() - days * 86_400, keep_label=KEEP_LABEL):
+            self.service.delete_job(job_id)
+            _LOG.info("job deleted", job=job_id, cause=f"it ended more than {days:g} days ago")
 
     def _reap(self, watched: set[tuple[str, int]]) -> None:
         """Collects workers that reported their end themselves and have exited since."""
@@ -171,7 +181,7 @@ class Supervisor:
         self._seen |= watched
 
     def stop_workers(self) -> None:
-        """Ends every worker, politely and then by force, and notes why; gives up after 1.6 s.
+        """Ends every worker, politely and then by force, and queues its job again; gives up after 1.6 s.
 
         Workers are signalled before anything is stored: a store that does not answer keeps none of them alive.
         """
@@ -181,7 +191,7 @@ class Supervisor:
         except Exception:  # noqa: BLE001 - those that were seen are ended all the same
             _LOG.exception("the store does not tell which workers run")
         for job_id, attempt in workers:
-            self.executor.stop(job_id, attempt, force=False)
+            self.executor.stop(job_id, attempt, Ask.PAUSE)
         started = self.clock()
         while workers and (waited_s := self.clock() - started) < _EXIT_LIMIT_S:
             for job_id, attempt in sorted(workers):
@@ -189,5 +199,5 @@ class Supervisor:
                     workers.discard((job_id, attempt))
                     self._settler.settle_stopped(job_id, ended, STOPPED)
                 elif waited_s > _EXIT_GRACE_S:
-                    self.executor.stop(job_id, attempt, force=True)
+                    self.executor.stop(job_id, attempt, Ask.KILL)
             time.sleep(0.02)

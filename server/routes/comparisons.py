@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from server.checks import job_faults
 from server.examples import COMPARISON_EXAMPLES
 from server.problems import Refusal, invalid
-from server.routes.jobs import ADMIN
+from server.routes.jobs import ADMIN, IdempotencyKey
 from server.service import ComparisonId, Service, ServiceDep
 from server.statistics import NOTHING, Question, Run, compare
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -21,16 +21,23 @@ from sm3.remote.wire import FieldFault, JobView
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"], dependencies=ADMIN)
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": ComparisonView, "description": "the key made it before"}},
+)
 async def create(
     here: ServiceDep,
     response: Response,
     spec: Annotated[ComparisonSpec, Body(openapi_examples=COMPARISON_EXAMPLES)],
+    idempotency_key: IdempotencyKey = None,
 ) -> ComparisonView:
     """Queues every variant at every seed, all jobs or none; all variants of a seed before the next seed."""
     await run_in_threadpool(_require_fit, spec)
-    comparison, queued = await run_in_threadpool(here.comparisons.create, spec)
+    comparison, queued = await run_in_threadpool(here.comparisons.create, spec, key=idempotency_key)
     response.headers["Location"] = f"/v1/comparisons/{comparison.id}"
+    if not queued:
+        response.status_code = 200
     for job in queued:
         await here.changed(job)
     return comparison

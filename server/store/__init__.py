@@ -2,14 +2,20 @@
 
 from server.store.comparisons import ComparisonStore, UnknownComparison
 from server.store.database import Database
-from server.store.frames import FrameStore, StaleAttempt
-from server.store.jobs import JobStore, UnknownJob
+from server.store.frames import FrameStore
+from server.store.job_lists import JobFilter
+from server.store.jobs import JobStore, NotEnded, QueueFull, StaleAttempt, UnknownJob
+from server.store.keys import KeyReused
 
 __all__ = [
     "ComparisonStore",
     "Database",
     "FrameStore",
+    "JobFilter",
     "JobStore",
+    "KeyReused",
+    "NotEnded",
+    "QueueFull",
     "StaleAttempt",
     "UnknownComparison",
     "UnknownJob",

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from uuid_utils import uuid7
 
-from server.store import jobs
+from server.store import job_rows
 from server.store.database import Database
+from server.store.jobs import NO_LIMIT
+from server.store.keys import digest_of, made_with
 from server.store.tables import ComparisonJobRow, ComparisonRow, JobRow
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonView, VariantView
@@ -35,27 +38,50 @@ class ComparisonStore:
     Args:
         database: where they are.
         now: Unix time in seconds.
+        max_queued: how many jobs may wait.
     """
 
     database: Database
     now: Callable[[], float] = time.time
+    max_queued: int = NO_LIMIT
 
-    def create(self, spec: ComparisonSpec) -> tuple[ComparisonView, tuple[JobView, ...]]:
-        """Stores a comparison and queues all of its jobs, or changes nothing; returns it and them."""
+    def create(
+        self, spec: ComparisonSpec, *, key: str | None = None
+    ) -> tuple[ComparisonView, tuple[JobView, ...]]:
+        """Stores a comparison and queues all of its jobs, or changes nothing; returns it and the jobs that are new.
+
+        A comparison that ``key`` made before is returned with no new jobs.
+
+        Raises:
+            KeyReused: ``key`` made another comparison before.
+            QueueFull: with these jobs more would wait than may.
+        """
+        try:
+            return self._create(spec, key)
+        except IntegrityError:  # another request with the key came in between; its comparison is found now
+            return self._create(spec, key)
+
+    def _create(self, spec: ComparisonSpec, key: str | None) -> tuple[ComparisonView, tuple[JobView, ...]]:
         now = self.now()
         row = ComparisonRow(id=str(uuid7()), label=spec.label, spec=spec.model_dump_json(), created_s=now)
         with self.database.write() as session:
+            if key is not None:
+                if (found := made_with(session, ComparisonRow, key, spec)) is not None:
+                    (view,) = _views(session, [found])
+                    return view, ()
+                row.idempotency_key, row.body_digest = key, digest_of(spec)
+            job_rows.require_room(session, len(spec.variants) * len(spec.effective_seeds), self.max_queued)
             session.add(row)
             session.flush()
             queued = []
             for variant, seed, job in spec.jobs(row.id):
-                queued.append(jobs.insert(session, job, now))
+                queued.append(job_rows.insert(session, job, now))
                 session.add(
                     ComparisonJobRow(comparison_id=row.id, variant=variant, seed=seed, job_id=queued[-1].id)
                 )
             session.flush()
             (view,) = _views(session, [row])
-            return view, tuple(map(jobs.view, queued))
+            return view, tuple(map(job_rows.view, queued))
 
     def get(self, comparison_id: str) -> ComparisonView:
         """Returns a comparison. Raises `UnknownComparison`."""
@@ -82,7 +108,7 @@ class ComparisonStore:
                 .join(JobRow, JobRow.id == ComparisonJobRow.job_id)
                 .where(ComparisonJobRow.comparison_id == comparison_id)
             )
-            return {(variant, seed): jobs.view(row) for variant, seed, row in session.execute(query)}
+            return {(variant, seed): job_rows.view(row) for variant, seed, row in session.execute(query)}
 
     def cancel(self, comparison_id: str, cause: str) -> tuple[JobView, ...]:
         """Stops the jobs that have not ended, all or none; returns those it changed. Raises `UnknownComparison`."""
@@ -93,14 +119,15 @@ class ComparisonStore:
                 .join(ComparisonJobRow, JobRow.id == ComparisonJobRow.job_id)
                 .where(ComparisonJobRow.comparison_id == comparison_id)
                 .order_by(JobRow.id)
+                .with_for_update(of=JobRow)
             )
             changed = []
             for row in session.scalars(query):
                 state = JobState(row.state)
                 if state.is_final or state is JobState.CANCELLING:
                     continue
-                jobs.cancel(session, row, cause, self.now())
-                changed.append(jobs.view(row))
+                job_rows.cancel(session, row, cause, self.now())
+                changed.append(job_rows.view(row))
             return tuple(changed)
 
 

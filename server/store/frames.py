@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from server.store.database import Database
-from server.store.jobs import StaleAttempt, UnknownJob, check_attempt
+from server.store.job_rows import StaleAttempt, check_attempt, row_of
 from server.store.tables import FrameRow, JobRow, ScalarChunkRow
 from sm3.remote.frames import Header, Scalars, encode_scalars, read_header, read_scalars
 from sm3.remote.wire import FrameInfo
@@ -60,6 +60,9 @@ class FrameStore:
     def add(self, job_id: str, blob: bytes) -> StoredFrame:
         """Stores a frame; storing one twice is a no-op. When this returns, the frame is on disk.
 
+        An attempt that goes on from a checkpoint does steps again whose frames an earlier attempt delivered: these are
+        the same frames, so they are acknowledged and the first ones kept. A reader sees each step once.
+
         Raises:
             FrameError: not a well-formed frame.
             UnknownJob: no such job.
@@ -69,11 +72,9 @@ class FrameStore:
         key = (job_id, header.attempt, header.seq)
         try:
             with self.database.write() as session:
-                job = session.get(JobRow, job_id)
-                if job is None:
-                    raise UnknownJob(job_id)
+                job = row_of(session, job_id, to_write=True)
                 check_attempt(job, header.attempt)
-                if session.get(FrameRow, key) is not None:
+                if _was_stored(session, job, header, key):
                     return StoredFrame(header, scalars, blob, is_new=False)
                 session.add(
                     FrameRow(
@@ -165,7 +166,7 @@ class FrameStore:
             chunks = session.execute(
                 select(ScalarChunkRow.attempt, ScalarChunkRow.last_seq, ScalarChunkRow.blob)
                 .where(ScalarChunkRow.job_id == job_id, ScalarChunkRow.scope == scope)
-                .order_by(ScalarChunkRow.attempt, ScalarChunkRow.first_seq)
+                .order_by(ScalarChunkRow.attempt, ScalarChunkRow.last_seq)
             ).all()
             gathered = (chunks[-1][0], chunks[-1][1]) if chunks else (-1, -1)
             tail = session.scalars(
@@ -188,6 +189,12 @@ def _scope(scalars: Scalars, *, job_wide: bool) -> Scalars:
     return scalars.select(name for name in scalars.names if is_job_wide(name) == job_wide)
 
 
+def _was_stored(session: Session, job: JobRow, header: Header, key: tuple[str, int, int]) -> bool:
+    """Whether a frame, or an earlier attempt's frame of the same step or a later one, is there already."""
+    is_repeated = header.attempt > 0 and header.step <= job.base_step
+    return is_repeated or session.get(FrameRow, key) is not None
+
+
 def _advance(job: JobRow, header: Header, scalars: Scalars, now: float) -> None:
     """Takes what the job's row repeats of its newest frame."""
     job.frames += 1
@@ -202,33 +209,35 @@ def _advance(job: JobRow, header: Header, scalars: Scalars, now: float) -> None:
 
 
 def _gather(session: Session, job_id: str, attempt: int, last_seq: int) -> None:
-    """Writes the chunks that end with frame ``last_seq``, if all frames before it are there."""
-    done = session.scalar(
-        select(func.max(ScalarChunkRow.last_seq)).where(
-            ScalarChunkRow.job_id == job_id, ScalarChunkRow.attempt == attempt
-        )
-    )
-    first_seq = -1 if done is None else done
-    blobs = session.scalars(
-        select(FrameRow.scalars)
+    """Writes the chunks that end with frame ``last_seq``, if all of this attempt's frames before it are there.
+
+    Earlier attempts are over, so what they left ungathered goes into the same chunks, in front.
+    """
+    done = session.execute(
+        select(ScalarChunkRow.attempt, ScalarChunkRow.last_seq)
+        .where(ScalarChunkRow.job_id == job_id)
+        .order_by(ScalarChunkRow.attempt.desc(), ScalarChunkRow.last_seq.desc())
+        .limit(1)
+    ).one_or_none()
+    rows = session.execute(
+        select(FrameRow.attempt, FrameRow.seq, FrameRow.scalars)
         .where(
-            FrameRow.job_id == job_id,
-            FrameRow.attempt == attempt,
-            FrameRow.seq > first_seq,
-            FrameRow.seq <= last_seq,
+            _behind(job_id, (done[0], done[1]) if done else (-1, -1)),
+            (FrameRow.attempt < attempt) | (FrameRow.seq <= last_seq),
         )
-        .order_by(FrameRow.seq)
+        .order_by(FrameRow.attempt, FrameRow.seq)
     ).all()
-    if len(blobs) != last_seq - first_seq:
+    own = [seq for number, seq, _ in rows if number == attempt]
+    if len(own) != last_seq - own[0] + 1:
         return
-    points = Scalars.concatenate(read_scalars(blob) for blob in blobs)
+    points = Scalars.concatenate(read_scalars(blob) for _, _, blob in rows)
     for scope in ("job", "tensor"):
         session.add(
             ScalarChunkRow(
                 job_id=job_id,
                 attempt=attempt,
                 scope=scope,
-                first_seq=first_seq + 1,
+                first_seq=rows[0][1],
                 last_seq=last_seq,
                 blob=encode_scalars(_scope(points, job_wide=scope == "job")),
             )

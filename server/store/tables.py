@@ -14,10 +14,19 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One job: what was asked, where it stands, and what its newest frame said."""
+    """One job: what was asked, where it stands, and what its newest frame said.
+
+    ``recipe`` and ``words`` (all that a search looks at, in lower case) repeat what the spec, labels and notes say.
+    Frames up to ``base_step`` were stored before the current attempt began: it does those steps again and brings
+    nothing new until it is past them.
+    """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("jobs_by_state", "state", "id"),)
+    __table_args__ = (
+        Index("jobs_by_state", "state", "id"),
+        Index("jobs_by_priority", "state", "priority", "id"),
+        Index("jobs_by_key", "idempotency_key", unique=True),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     state: Mapped[str] = mapped_column(String(16))
@@ -34,6 +43,28 @@ class JobRow(Base):
     frames: Mapped[int] = mapped_column(BigInteger)
     last_frame_s: Mapped[float | None] = mapped_column(Double)
     latest: Mapped[str] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(Integer, server_default="0")
+    recipe: Mapped[str] = mapped_column(String(64), server_default="")
+    labels: Mapped[str] = mapped_column(Text, server_default="{}")
+    notes: Mapped[str] = mapped_column(Text, server_default="")
+    words: Mapped[str] = mapped_column(Text, server_default="")
+    cloned_from: Mapped[str | None] = mapped_column(String(36))
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    body_digest: Mapped[str | None] = mapped_column(String(64))
+    base_step: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    warning: Mapped[str] = mapped_column(Text, server_default="")
+
+
+class LabelRow(Base):
+    """One label of one job, for lists that ask for it."""
+
+    __tablename__ = "job_labels"
+    __table_args__ = (Index("job_labels_by_value", "key", "value", "job_id"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(128))
 
 
 class ManifestRow(Base):
@@ -74,7 +105,10 @@ class FrameRow(Base):
 
 
 class ScalarChunkRow(Base):
-    """The scalar points of frames ``first_seq``..``last_seq`` in one blob; ``scope`` is ``job`` or ``tensor``."""
+    """The scalar points of all frames up to ``last_seq`` of an attempt that no earlier chunk has.
+
+    ``scope`` is ``job`` or ``tensor``.
+    """
 
     __tablename__ = "scalar_chunks"
 
@@ -90,11 +124,14 @@ class ComparisonRow(Base):
     """One comparison: what was asked."""
 
     __tablename__ = "comparisons"
+    __table_args__ = (Index("comparisons_by_key", "idempotency_key", unique=True),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     label: Mapped[str] = mapped_column(Text)
     spec: Mapped[str] = mapped_column(Text)
     created_s: Mapped[float] = mapped_column(Double)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    body_digest: Mapped[str | None] = mapped_column(String(64))
 
 
 class ComparisonJobRow(Base):

@@ -14,7 +14,7 @@ with Client.from_settings() as client:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,10 +25,12 @@ from pydantic import BaseModel, ValidationError
 
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, ComparisonView, LossSeries
-from sm3.remote.job_specs import JobSpec
+from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
 from sm3.remote.settings import ClientSettings
 from sm3.remote.wire import (
     AdvisedTensor,
+    CheckpointList,
+    CheckpointView,
     FramePage,
     JobPage,
     JobState,
@@ -119,13 +121,35 @@ class Client:
 
     # ── jobs
 
-    def launch(self, spec: JobSpec) -> JobView:
-        """Queues a job and returns it."""
-        return self._post("/v1/jobs", JobView, spec)
+    def launch(self, spec: JobSpec, *, key: str | None = None) -> JobView:
+        """Queues a job and returns it; with a ``key`` of the caller's own, once however often it is sent."""
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return self._post("/v1/jobs", JobView, spec, headers=headers)
 
-    def jobs(self, *, after: str | None = None, limit: int = 50, state: JobState | None = None) -> JobPage:
-        """Returns a page of jobs, newest first."""
-        return self._get("/v1/jobs", JobPage, after=after, limit=limit, state=state)
+    def jobs(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        state: JobState | Sequence[JobState] | None = None,
+        recipe: str | None = None,
+        label: str | Sequence[str] | None = None,
+        comparison: str | None = None,
+        text: str | None = None,
+    ) -> JobPage:
+        """Returns a page of jobs, newest first.
+
+        Args:
+            after: ``next`` of the page before.
+            limit: how many at most, up to 500.
+            state: only jobs in this state, or one of these.
+            recipe: only jobs of this recipe.
+            label: only jobs with this label, ``key`` or ``key:value``, or all of these.
+            comparison: only jobs of the comparison with this id.
+            text: only jobs with all of these words in id, recipe, optimizer, labels or notes.
+        """
+        chosen = {"state": state, "recipe": recipe, "label": label, "comparison": comparison, "q": text}
+        return self._get("/v1/jobs", JobPage, after=after, limit=limit, **chosen)
 
     def job(self, job_id: str) -> JobView:
         """Returns a job."""
@@ -134,6 +158,37 @@ class Client:
     def cancel(self, job_id: str) -> JobView:
         """Stops a job."""
         return self._post(f"/v1/jobs/{job_id}/cancel", JobView)
+
+    def pause(self, job_id: str) -> JobView:
+        """Asks a job to write a checkpoint and free its slot."""
+        return self._post(f"/v1/jobs/{job_id}/pause", JobView)
+
+    def resume(self, job_id: str) -> JobView:
+        """Queues a paused job; it goes on exactly where it stopped."""
+        return self._post(f"/v1/jobs/{job_id}/resume", JobView)
+
+    def change(self, job_id: str, patch: JobPatch) -> JobView:
+        """Changes a job's labels, notes or priority."""
+        content = patch.model_dump_json(exclude_none=True)
+        return self._read(
+            self._request("PATCH", f"/v1/jobs/{job_id}", content=content, headers=_JSON), JobView
+        )
+
+    def clone(self, job_id: str, change: CloneSpec | None = None) -> JobView:
+        """Queues a new job like this one, with ``change`` in its spec."""
+        return self._post(f"/v1/jobs/{job_id}/clone", JobView, change or CloneSpec())
+
+    def delete(self, job_id: str) -> None:
+        """Deletes a job that has ended, with all that is stored of it."""
+        self._request("DELETE", f"/v1/jobs/{job_id}")
+
+    def checkpoints(self, job_id: str) -> tuple[CheckpointView, ...]:
+        """Returns what the job can go on from, newest first."""
+        return self._get(f"/v1/jobs/{job_id}/checkpoints", CheckpointList).items
+
+    def weights(self, job_id: str, step: int) -> bytes:
+        """Returns the weights in the checkpoint of ``step``, as safetensors; ``safetensors.torch.load`` reads them."""
+        return self._request("GET", f"/v1/jobs/{job_id}/checkpoints/{step}/model").content
 
     def transitions(self, job_id: str) -> tuple[Transition, ...]:
         """Returns the job's changes of state, oldest first."""
@@ -277,9 +332,18 @@ class Client:
         given = {key: value for key, value in query.items() if value is not None}
         return self._read(self._request("GET", path, params=given), model)
 
-    def _post(self, path: str, model: type[Model], body: BaseModel | None = None) -> Model:
+    def _post(
+        self,
+        path: str,
+        model: type[Model],
+        body: BaseModel | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Model:
         content = body.model_dump_json() if body is not None else None
-        return self._read(self._request("POST", path, content=content, headers=_JSON), model)
+        return self._read(
+            self._request("POST", path, content=content, headers=_JSON | dict(headers or {})), model
+        )
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:

@@ -162,6 +162,7 @@ class ImagesSpec(BaseModel):
 
 
 RecipeSpec: TypeAlias = Annotated[LanguageModelSpec | ImagesSpec, Field(discriminator="name")]
+RecipeName: TypeAlias = Literal["language-model", "images"]
 
 
 def parameter_shapes(spec: RecipeSpec) -> dict[str, tuple[int, ...]]:

@@ -146,7 +146,7 @@ def test_every_route_but_health_and_documentation_needs_a_token(
     with httpx.Client(base_url=service.url, timeout=30, trust_env=False) as stranger:
         for path, methods in schema["paths"].items():
             for method in methods:
-                address = path.format(job_id="nobody", comparison_id="nobody", attempt=0, seq=0)
+                address = path.format(job_id="nobody", comparison_id="nobody", attempt=0, seq=0, step=1)
                 for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
                     response = stranger.request(method, address, headers=headers)
                     if path in {"/healthz", "/readyz"}:

@@ -26,7 +26,7 @@ def test_a_move_is_allowed_exactly_if_the_table_says_so(current: JobState, wante
 
 
 def test_an_end_can_be_reached_from_every_state() -> None:
-    for state in HAVE_WORKER | {JobState.QUEUED}:
+    for state in HAVE_WORKER | {JobState.QUEUED, JobState.PAUSED}:
         reachable, frontier = set(), {state}
         while frontier:
             reachable |= frontier

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from server.auth import digest
 from server.lifecycle import IllegalMove
@@ -17,11 +19,13 @@ from server.store import (
     ComparisonStore,
     Database,
     FrameStore,
+    JobFilter,
     JobStore,
     StaleAttempt,
     UnknownComparison,
     UnknownJob,
 )
+from server.store import database as database_module
 from server.store.frames import CHUNK_FRAMES
 from server.store.tables import Base, JobRow
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -116,14 +120,14 @@ def test_jobs_are_claimed_oldest_first_and_by_one_claimer_each(jobs: JobStore) -
 
 def test_pages_hold_every_job_once_newest_first_even_while_jobs_come(jobs: JobStore) -> None:
     created = [jobs.create(tiny_job()).id for _ in range(7)]
-    first = jobs.page(after=None, limit=3, state=None)
+    first = jobs.page(after=None, limit=3)
     jobs.create(tiny_job())
-    second = jobs.page(after=first.next, limit=3, state=None)
-    third = jobs.page(after=second.next, limit=3, state=None)
+    second = jobs.page(after=first.next, limit=3)
+    third = jobs.page(after=second.next, limit=3)
     listed = [job.id for page in (first, second, third) for job in page.items]
     assert listed == created[::-1]
     assert third.next is None
-    assert jobs.page(after=None, limit=9, state=JobState.FAILED).items == ()
+    assert jobs.page(JobFilter(states=(JobState.FAILED,)), limit=9).items == ()
 
 
 def test_a_frame_is_stored_once_however_often_it_is_sent(jobs: JobStore, frames: FrameStore) -> None:
@@ -232,7 +236,7 @@ def test_a_comparison_that_cannot_be_queued_whole_is_not_queued_at_all(
     monkeypatch.setattr(ComparisonSpec, "jobs", breaks_off)
     with pytest.raises(OSError, match="no more"):
         comparisons.create(spec)
-    assert jobs.page(after=None, limit=9, state=None).items == ()
+    assert jobs.page(after=None, limit=9).items == ()
     assert comparisons.page(after=None, limit=9).items == ()
 
 
@@ -276,17 +280,26 @@ def test_a_job_that_is_no_more_leaves_its_place_empty(
 
 def test_a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 's.sqlite3'}"
-    first = Database(url)
-    job = JobStore(first).create(tiny_job())
-    with first.write() as session:
-        for statement in (
-            "DROP TABLE comparison_jobs",
-            "DROP TABLE comparisons",
-            "UPDATE alembic_version SET version_num = '0001'",
-        ):
-            session.execute(text(statement))
-    first.close()
+    config = Config()
+    config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
+    engine = create_engine(url)
+    row = {"id": "a-job", "state": "queued", "attempt": 0, "cause": "waiting", "phase": "", "created_s": 1.0}
+    row |= {"ingest_digest": "", "step": 0, "frames": 0, "latest": "{}"}
+    row["spec"] = '{"recipe":{"name":"images"},"labels":{"course":"Demo"}}'
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        names = ", ".join(row)
+        connection.execute(text(f"INSERT INTO jobs ({names}) VALUES (:{names.replace(', ', ', :')})"), row)
+    engine.dispose()
     second = Database(url)
-    assert JobStore(second).get(job.id) == job
+    jobs = JobStore(second)
+    for wanted in (
+        JobFilter(labels=("course:Demo",)),
+        JobFilter(recipes=("images",)),
+        JobFilter(text="demo IMAGES"),
+    ):
+        (job,) = jobs.page(wanted).items
+        assert (job.id, job.labels, job.spec.recipe.name) == ("a-job", {"course": "Demo"}, "images")
     assert ComparisonStore(second).create(races())[0].states == {JobState.QUEUED: 4}
     second.close()
