@@ -1,0 +1,1 @@
+"""Proofs under faults: programs with make targets of their own, which print what ``docs/reliability.md`` quotes."""
