@@ -13,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from server import problems
 from server.execution.local import LocalExecutor
+from server.execution.sealing import sealing_beside
 from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
@@ -41,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
             stack.callback(service.database.close)
             if settings.slots:  # without slots another process supervises this store
                 await stack.enter_async_context(_supervision(service))
+                await stack.enter_async_context(sealing_beside(service))
             stack.callback(service.stop)
             yield
 

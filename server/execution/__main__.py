@@ -11,6 +11,7 @@ import signal
 import sys
 
 from server.execution.local import LocalExecutor
+from server.execution.sealing import sealing_beside
 from server.execution.supervisor import AlreadySupervised, Supervisor, exclusive
 from server.service import Service
 from server.startup import CannotStart, open_service, read_settings
@@ -24,8 +25,9 @@ async def supervise(service: Service) -> None:
     for sig in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sig, service.stop)
     running = asyncio.create_task(supervisor.run())
-    await service.stopping.wait()
-    await supervisor.stop(running)
+    async with sealing_beside(service):
+        await service.stopping.wait()
+        await supervisor.stop(running)
 
 
 def main() -> int:

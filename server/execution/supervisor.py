@@ -109,7 +109,7 @@ class Supervisor:
     def round(self) -> Changed:
         """Does one comparison of store and executor; returns what changed, by job."""
         changed: Changed = []
-        watched = self.service.jobs.with_worker()
+        watched = self.service.jobs.with_worker(self.service.home)
         ids = {job.id for job in watched}
         self._asked_to_stop = {id_: at for id_, at in self._asked_to_stop.items() if id_ in ids}
         ended = 0
@@ -141,7 +141,7 @@ class Supervisor:
     def _start(self) -> JobView | None:
         """Claims the oldest queued job and starts its worker; None if nothing is queued."""
         token = new_ingest_token()
-        job = self.service.jobs.claim(digest(token))
+        job = self.service.jobs.claim(digest(token), home=self.service.home)
         if job is None:
             return None
         try:
@@ -177,7 +177,7 @@ class Supervisor:
         """
         workers = set(self._seen)
         try:
-            workers |= {(job.id, job.attempt) for job in self.service.jobs.with_worker()}
+            workers |= {(job.id, job.attempt) for job in self.service.jobs.with_worker(self.service.home)}
         except Exception:  # noqa: BLE001 - those that were seen are ended all the same
             _LOG.exception("the store does not tell which workers run")
         for job_id, attempt in workers:

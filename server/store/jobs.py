@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from uuid_utils import uuid7
 
 from server.lifecycle import HAVE_WORKER, check
-from server.store.database import Database
+from server.store.database import Database, locking
 from server.store.tables import JobRow, ManifestRow, TransitionRow
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobPage, JobState, JobView, Manifest, Memory, Progress, Transition
@@ -61,9 +61,13 @@ class JobStore:
             items = tuple(view(row) for row in rows[:limit])
         return JobPage(items=items, next=items[-1].id if len(rows) > limit else None)
 
-    def with_worker(self) -> tuple[JobView, ...]:
-        """Returns the jobs whose worker should be alive."""
-        query = select(JobRow).where(JobRow.state.in_(sorted(HAVE_WORKER))).order_by(JobRow.id)
+    def with_worker(self, home: str) -> tuple[JobView, ...]:
+        """Returns the jobs whose worker should be alive and belongs to the data folder ``home``."""
+        query = (
+            select(JobRow)
+            .where(JobRow.state.in_(sorted(HAVE_WORKER)), JobRow.home.in_(("", home)))
+            .order_by(JobRow.id)
+        )
         with self.database.read() as session:
             return tuple(view(row) for row in session.scalars(query))
 
@@ -83,13 +87,18 @@ class JobStore:
                 for r in rows
             )
 
-    def claim(self, ingest_digest: str) -> JobView | None:
-        """Takes the oldest queued job to ``starting``, for a worker with that token; None if there is none."""
+    def claim(self, ingest_digest: str, *, home: str = "") -> JobView | None:
+        """Takes the oldest queued job to ``starting``, for a worker with that token; None if there is none.
+
+        ``home`` is the data folder that the worker will belong to. A job that has run elsewhere before is left
+        to that folder, which has what it needs to go on.
+        """
         oldest = (
             select(JobRow.id)
-            .where(JobRow.state == JobState.QUEUED)
+            .where(JobRow.state == JobState.QUEUED, JobRow.home.in_(("", home)))
             .order_by(JobRow.id)
             .limit(1)
+            .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
         now = self.now()
@@ -102,6 +111,7 @@ class JobStore:
                     cause="a slot is free",
                     started_s=now,
                     ingest_digest=ingest_digest,
+                    home=home,
                 )
                 .returning(JobRow)
             ).one_or_none()
@@ -220,7 +230,8 @@ def cancel(session: Session, row: JobRow, cause: str, now: float) -> None:
 
 
 def _row(session: Session, job_id: str) -> JobRow:
-    row = session.get(JobRow, job_id)
+    """Returns a job's row, locked if the session writes."""
+    row = session.get(JobRow, job_id, with_for_update=locking(session))
     if row is None:
         raise UnknownJob(job_id)
     return row
