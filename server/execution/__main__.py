@@ -14,7 +14,7 @@ from server.execution.local import LocalExecutor
 from server.execution.sealing import sealing_beside
 from server.execution.supervisor import AlreadySupervised, Supervisor, exclusive
 from server.service import Service
-from server.startup import CannotStart, open_service, read_settings
+from server.startup import CannotStart, configure_log, open_service, read_settings
 
 
 async def supervise(service: Service) -> None:
@@ -32,6 +32,7 @@ async def supervise(service: Service) -> None:
 
 def main() -> int:
     """Runs the supervisor; returns the exit status."""
+    configure_log()
     try:
         settings = read_settings()
         if settings.slots == 0:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from server.auth import digest, new_ingest_token
 from server.execution.base import Executor, Launch
@@ -88,6 +89,8 @@ class Supervisor:
             try:
                 for job_id, item in await asyncio.to_thread(self.round):
                     self.service.hub.publish(job_id, item)
+            except OperationalError as error:
+                _LOG.error("the store does not answer", error=str(error.orig))
             except Exception:  # noqa: BLE001 - a locked store must not end supervision
                 _LOG.exception("supervisor")
             handle = loop.call_later(self.pause_s, self._wake.set)

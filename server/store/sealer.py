@@ -160,6 +160,7 @@ class Sealer:
             found = session.execute(query).all()
         for segment_id, place in found:
             self._discard(segment_id, place)
+        self.segments.sweep(too_old_s)
         return len(found)
 
     def _discard(self, segment_id: str, place: str) -> None:

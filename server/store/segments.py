@@ -104,7 +104,7 @@ class Segments:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if target.parent != made.parent:  # perhaps another file system: a rename works within one only
-            beside = target.with_suffix(".tmp")
+            beside = target.with_suffix(".part")
             with made.open("rb") as source, beside.open("wb") as copy:
                 while piece := source.read(2**20):
                     copy.write(piece)
@@ -144,6 +144,13 @@ class Segments:
         files, path = self._locate(place, segment_id)
         with suppress(FileNotFoundError):
             files.rm_file(path)
+
+    def sweep(self, before_s: float) -> None:
+        """Removes half-made files last written before the Unix time ``before_s``: their makers were killed."""
+        for path in self.folder.glob("*.tmp"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before_s:
+                    path.unlink()
 
     def _locate(self, place: str, segment_id: str) -> tuple[Any, str]:
         """Returns the file system of ``place`` and the segment's path in it."""
