@@ -1,4 +1,4 @@
-"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token``."""
+"""The command line: ``sm3 up | launch | compare | list | watch | cancel | export | import | token``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sm3 import transfer
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -255,6 +256,9 @@ def _find(client: Client, job: str) -> str:
 def _exit_with(job: JobView) -> None:
     if job.state is not JobState.SUCCEEDED:
         raise typer.Exit(1)
+
+
+transfer.add_to(app, _find)
 
 
 def main() -> None:

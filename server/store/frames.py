@@ -10,29 +10,25 @@ caller knows the difference.
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy import ColumnElement, Row, and_, insert, or_, select
+from sqlalchemy.orm import load_only
 
 from server.store.database import Database, locking
 from server.store.jobs import StaleAttempt, UnknownJob, check_attempt
+from server.store.recording import CHUNK_FRAMES, advance, frame_row, gather, in_scope
 from server.store.segments import Column, Segments
 from server.store.tables import FrameRow, JobRow, ScalarChunkRow, SegmentRow
-from sm3.remote.frames import Header, Scalars, encode_scalars, read_header, read_scalars
+from sm3.remote.frames import Header, Scalars, read_header, read_scalars
 from sm3.remote.wire import FrameInfo
 
-CHUNK_FRAMES = 256
-_BATCH_BYTES = 16 * 2**20
-_LATEST = ("loss", "val_loss", "tokens_per_s", "step_s", "frames_dropped", "lr", "grad_norm")
-
-__all__ = ["FrameStore", "StaleAttempt", "StoredFrame", "is_job_wide"]
+__all__ = ["CHUNK_FRAMES", "FrameStore", "StaleAttempt", "StoredFrame"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +39,6 @@ class StoredFrame:
     scalars: Scalars
     blob: bytes
     is_new: bool
-
-
-def is_job_wide(series: str) -> bool:
-    """Whether a scalar series belongs to the job rather than to one of its tensors."""
-    return "/" not in series
 
 
 @dataclass(frozen=True)
@@ -80,10 +71,10 @@ class FrameStore:
             check_attempt(job, header.attempt)
             if session.get(FrameRow, (job_id, header.attempt, header.seq), options=_KEY_ALONE) is not None:
                 return StoredFrame(header, scalars, blob, is_new=False)
-            session.execute(insert(FrameRow), [_row(job_id, header, scalars, blob)])
-            _advance(job, header, scalars, self.now())
+            session.execute(insert(FrameRow), [frame_row(job_id, header, scalars, blob)])
+            advance(job, header, scalars, self.now())
             if (header.seq + 1) % CHUNK_FRAMES == 0:
-                _gather(session, job_id, header.attempt, header.seq)
+                gather(session, job_id, header.attempt, header.seq)
         return StoredFrame(header, scalars, blob, is_new=True)
 
     def page(
@@ -157,8 +148,57 @@ class FrameStore:
         # Chunks first, then what is behind them, attempt by attempt.
         parts = [(attempt, read_scalars(blob)) for attempt, _, blob in chunks]
         filled = zip(tail, self._filled("scalars", tail), strict=True)
-        parts += [(r.attempt, _scope(read_scalars(blob), job_wide=job_wide)) for r, blob in filled]
+        parts += [(r.attempt, in_scope(read_scalars(blob), job_wide=job_wide)) for r, blob in filled]
         return Scalars.concatenate(part for _, part in sorted(parts, key=lambda part: part[0]))
+
+    def scalar_parts(self, job_id: str) -> Iterator[tuple[int, Scalars]]:
+        """Yields (attempt, points) of all that is there now, oldest first, a few hundred frames at a time.
+
+        No transaction stays open in between: chunks and frames never change. Raises `UnknownJob` if the job is
+        deleted under way.
+        """
+        chunk = ScalarChunkRow
+        with self.database.read() as session:
+            query = select(chunk.attempt, chunk.scope, chunk.first_seq, chunk.last_seq)
+            query = query.where(chunk.job_id == job_id).order_by(chunk.attempt, chunk.first_seq, chunk.scope)
+            chunks = session.execute(query).all()
+            ends = {found.attempt: found.last_seq for found in chunks}
+            seqs = select(FrameRow.attempt, FrameRow.seq).where(FrameRow.job_id == job_id, not_gathered(ends))
+            tail = session.execute(seqs.order_by(FrameRow.attempt, FrameRow.seq)).all()
+        for attempt in sorted({*ends, *(row.attempt for row in tail)}):
+            for key in ((job_id, *c[:3]) for c in chunks if c.attempt == attempt):
+                with self.database.read() as session:
+                    found = session.get(chunk, key)
+                if found is None:
+                    raise UnknownJob(job_id)
+                yield attempt, read_scalars(found.blob)
+            behind = [row.seq for row in tail if row.attempt == attempt]
+            for start in range(0, len(behind), CHUNK_FRAMES):
+                first, last = behind[start], behind[min(start + CHUNK_FRAMES, len(behind)) - 1]
+                query = _parts(FrameRow.scalars).where(
+                    FrameRow.job_id == job_id, FrameRow.attempt == attempt, FrameRow.seq.between(first, last)
+                )
+                blobs = self._values("scalars", query.order_by(FrameRow.seq))
+                yield attempt, Scalars.concatenate(map(read_scalars, blobs))
+
+    def blobs(self, job_id: str, *, until: tuple[int, int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yields (attempt, seq, blob) of the frames up to and with ``until``, oldest first, a few MiB at a time."""
+        after = (-1, -1)
+        while after < until:
+            ahead, _ = self.page(job_id, after=after, limit=_READ_FRAMES)
+            if not ahead:
+                return
+            sums = accumulate(info.size_bytes for info in ahead)
+            count = max(1, sum(total <= _READ_BYTES for total in sums))
+            query = _parts(FrameRow.blob).where(_behind(job_id, after))
+            query = query.order_by(FrameRow.attempt, FrameRow.seq).limit(count)
+            with self.database.read() as session:
+                rows = session.execute(query).all()
+            for row, blob in zip(rows, self._filled("blob", rows), strict=True):
+                after = (row.attempt, row.seq)
+                if after > until:
+                    return
+                yield row.attempt, row.seq, blob
 
     def _values(self, column: Column, query: Any) -> list[bytes]:
         with self.database.read() as session:
@@ -183,6 +223,7 @@ class FrameStore:
         return self.segments.read(place, segment_id, column, seqs)
 
 
+_READ_FRAMES, _READ_BYTES = 256, 8 * 2**20
 _KEY_ALONE = [load_only(FrameRow.seq)]
 
 
@@ -201,105 +242,8 @@ def not_gathered(ends: Mapping[int, int]) -> ColumnElement[bool]:
     return or_(FrameRow.attempt.not_in(ends), *behind)
 
 
-def _row(job_id: str, header: Header, scalars: Scalars, blob: bytes) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "attempt": header.attempt,
-        "seq": header.seq,
-        "step": header.step,
-        "at_s": header.time_s,
-        "size_bytes": len(blob),
-        "scalars": encode_scalars(scalars),
-        "blob": blob,
-    }
-
-
-def add_many(session: Session, job_id: str, blobs: Iterable[bytes]) -> int:
-    """Adds frames to a job that nobody else writes to, in batches; returns how many there were.
-
-    Args:
-        session: the transaction.
-        job_id: a job that has no frames yet.
-        blobs: well-formed frames of it, in the order of (attempt, seq).
-    """
-    total, waiting_bytes = 0, 0
-    rows: list[dict[str, Any]] = []
-
-    def flush() -> None:
-        nonlocal waiting_bytes
-        session.execute(insert(FrameRow), rows)
-        for row in rows:
-            if (row["seq"] + 1) % CHUNK_FRAMES == 0:
-                _gather(session, job_id, row["attempt"], row["seq"])
-        rows.clear()
-        waiting_bytes = 0
-
-    for blob in blobs:
-        header = read_header(blob)
-        rows.append(_row(job_id, header, read_scalars(blob), blob))
-        total += 1
-        waiting_bytes += len(blob)
-        if len(rows) >= CHUNK_FRAMES or waiting_bytes > _BATCH_BYTES:
-            flush()
-    if rows:
-        flush()
-    return total
-
-
 def _behind(job_id: str, after: tuple[int, int]) -> ColumnElement[bool]:
     """Whether a frame is the job's and comes behind (attempt, seq) ``after``."""
     attempt, seq = after
     later = (FrameRow.attempt > attempt) | ((FrameRow.attempt == attempt) & (FrameRow.seq > seq))
     return and_(FrameRow.job_id == job_id, later)
-
-
-def _scope(scalars: Scalars, *, job_wide: bool) -> Scalars:
-    return scalars.select(name for name in scalars.names if is_job_wide(name) == job_wide)
-
-
-def _advance(job: JobRow, header: Header, scalars: Scalars, now: float) -> None:
-    """Takes what the job's row repeats of its newest frame."""
-    job.frames += 1
-    job.last_frame_s = now
-    if header.step < job.step:
-        return
-    job.step = header.step
-    latest = json.loads(job.latest)
-    values = scalars.latest()
-    latest |= {name: values[name] for name in _LATEST if name in values}
-    job.latest = json.dumps({k: v if v is None or math.isfinite(v) else None for k, v in latest.items()})
-
-
-def _gather(session: Session, job_id: str, attempt: int, last_seq: int) -> None:
-    """Writes the chunks that end with frame ``last_seq``, if all frames before it are there."""
-    done = session.scalar(
-        select(func.max(ScalarChunkRow.last_seq)).where(
-            ScalarChunkRow.job_id == job_id, ScalarChunkRow.attempt == attempt
-        )
-    )
-    first_seq = -1 if done is None else done
-    blobs = session.scalars(
-        select(FrameRow.scalars)
-        .where(
-            FrameRow.job_id == job_id,
-            FrameRow.attempt == attempt,
-            FrameRow.seq > first_seq,
-            FrameRow.seq <= last_seq,
-        )
-        .order_by(FrameRow.seq)
-    ).all()
-    # A frame that is missing, or sealed before it was gathered, leaves these to the tail of `FrameStore.history`.
-    if len(blobs) != last_seq - first_seq or not all(blobs):
-        return
-    points = Scalars.concatenate(read_scalars(blob) for blob in blobs)
-    for scope in ("job", "tensor"):
-        session.add(
-            ScalarChunkRow(
-                job_id=job_id,
-                attempt=attempt,
-                scope=scope,
-                first_seq=first_seq + 1,
-                last_seq=last_seq,
-                blob=encode_scalars(_scope(points, job_wide=scope == "job")),
-            )
-        )

@@ -128,14 +128,11 @@ class Segments:
         files, path = self._locate(place, segment_id)
         wanted = set(seqs)
         found: dict[int, bytes] = {}
-        with files.open(path, "rb") as file:
-            parquet = _open(file, metadata=_footer(files, path))
-            for number, (first, last) in enumerate(_ranges(parquet.metadata)):
-                if any(first <= seq <= last for seq in wanted):
-                    table = parquet.read_row_group(number, columns=["seq", column])
-                    pairs = zip(table["seq"].to_pylist(), table[column], strict=True)
-                    found |= {seq: value.as_py() for seq, value in pairs if seq in wanted}
-        if missing := wanted - set(found):
+        for number, (first, last) in enumerate(_ranges(files, path)):
+            if any(first <= seq <= last for seq in wanted):
+                group = _row_group(files, path, number, column)
+                found |= {seq: group[seq] for seq in wanted & group.keys()}
+        if missing := wanted - found.keys():
             raise SegmentError(f"segment {path} lacks frames {sorted(missing)[:5]}")
         return found
 
@@ -179,24 +176,35 @@ def _is_local(files: Any) -> bool:
     return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
 
+# Segments never change, so what was read of one holds for good.
 @lru_cache(maxsize=256)
 def _footer(files: Any, path: str) -> Any:
-    """Returns a segment's metadata; segments never change, so it is read once."""
     with files.open(path, "rb") as file:
         return _open(file).metadata
+
+
+@lru_cache(maxsize=256)
+def _ranges(files: Any, path: str) -> tuple[tuple[int, int], ...]:
+    """Returns the first and last ``seq`` of each row group."""
+    metadata = _footer(files, path)
+    column = metadata.schema.to_arrow_schema().get_field_index("seq")
+    statistics = [metadata.row_group(k).column(column).statistics for k in range(metadata.num_row_groups)]
+    return tuple((found.min, found.max) for found in statistics)
+
+
+@lru_cache(
+    maxsize=4
+)  # who looks at one frame of a group soon looks at the next; 4 MiB each, or one large frame
+def _row_group(files: Any, path: str, number: int, column: Column) -> dict[int, bytes]:
+    with files.open(path, "rb") as file:
+        table = _open(file, metadata=_footer(files, path)).read_row_group(number, columns=["seq", column])
+    return dict(zip(table["seq"].to_pylist(), table[column].to_pylist(), strict=True))
 
 
 def _open(file: Any, metadata: Any = None) -> Any:
     from pyarrow import parquet
 
     return parquet.ParquetFile(file, metadata=metadata)
-
-
-def _ranges(metadata: Any) -> list[tuple[int, int]]:
-    """Returns the first and last ``seq`` of each row group."""
-    column = metadata.schema.to_arrow_schema().get_field_index("seq")
-    statistics = [metadata.row_group(k).column(column).statistics for k in range(metadata.num_row_groups)]
-    return [(found.min, found.max) for found in statistics]
 
 
 def _write(file: IO[bytes], job_id: str, groups: Iterable[Sequence[SealedFrame]]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from server.store import Database, FrameStore, JobStore, StaleAttempt, UnknownJob
-from server.store.frames import CHUNK_FRAMES, add_many
+from server.store.recording import CHUNK_FRAMES, add_many
 from server.store.tables import JobRow
 from tests.conftest import tiny_job
 from tests.server.store.recorded import blob
