@@ -175,6 +175,7 @@ def main() -> None:
         for label, share in (("a tenth", 10), ("all", 1)):
             data = folder / label
             url = server.url(server.new_database()) if server else f"sqlite:///{data / 'store.sqlite3'}"
+            data.mkdir()
             database, begun = Database(url), time.perf_counter()
             ids, sizes = fill(database, options.jobs // share, options.frames // share)
             filled_s, begun = time.perf_counter() - begun, time.perf_counter()

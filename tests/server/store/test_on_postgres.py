@@ -108,3 +108,22 @@ def test_a_store_that_cannot_be_opened_is_told_in_one_sentence_without_its_passw
     assert says in done.stderr
     assert "hush" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_services_on_one_database_share_the_queue_and_leave_each_others_workers_alone(
+    service: RunningService, postgres: Postgres, tmp_path: Path, cache_dir: Path
+) -> None:
+    second = RunningService(tmp_path / "second", cache_dir, environment=dict(service.environment)).start()
+    try:
+        with service.client as client:
+            ids = [client.launch(tiny_job(steps=60)).id for _ in range(4)]
+            for job_id in ids:
+                service.wait_for(job_id, JobState.SUCCEEDED, timeout_s=120)
+                log = client.transitions(job_id)
+                assert [t.state for t in log] == ["queued", "starting", "running", "succeeded"]
+        ran = [{path.name for path in (s.data_dir / "jobs").iterdir()} for s in (service, second)]
+        assert ran[0] | ran[1] == set(ids)
+        assert not ran[0] & ran[1]
+        assert all(ran), "with four jobs and a slot each, both had work"
+    finally:
+        second.stop()
