@@ -50,7 +50,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml constraints.txt scripts/install_chromium | $(BIN)/python
+$(VENV)/.installed-test: pyproject.toml constraints.txt scripts/install_chromium scripts/install_postgres | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
 	@sh scripts/install_chromium
+	@sh scripts/install_postgres
 	@touch $@ $(VENV)/.installed

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import nullcontext
 from types import FrameType
 
-import structlog
 import uvicorn
 
 from server.app import create_app
 from server.execution.supervisor import AlreadySupervised, exclusive
 from server.service import Service
 from server.settings import Settings
-from server.startup import CannotStart, open_service, read_settings
+from server.startup import CannotStart, configure_log, open_service, read_settings
 
 
 class Server(uvicorn.Server):
@@ -55,7 +53,7 @@ def serve(settings: Settings) -> bool:
 
 def main() -> int:
     """Runs the service; returns the exit status."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    configure_log()
     try:
         return 0 if serve(read_settings()) else 1
     except (CannotStart, AlreadySupervised) as error:

@@ -13,11 +13,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from server import problems
 from server.execution.local import LocalExecutor
+from server.execution.sealing import sealing_beside
 from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.problems import Refusal
-from server.routes import catalogue, checkpoints, comparisons, frames, health, jobs, streams, worker
+from server.routes import catalogue, checkpoints, comparisons, export, frames, health, jobs, streams, worker
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
 from server.store import KeyReused, NotEnded, QueueFull, StaleAttempt, UnknownComparison, UnknownJob
@@ -41,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
             stack.callback(service.database.close)
             if settings.slots:  # without slots another process supervises this store
                 await stack.enter_async_context(_supervision(service))
+                await stack.enter_async_context(sealing_beside(service))
             stack.callback(service.stop)
             yield
 
@@ -65,7 +67,7 @@ def create_app(service: Service) -> FastAPI:
         app.add_exception_handler(conflict, _on_conflict)
     app.add_exception_handler(QueueFull, _on_queue_full)
     app.add_exception_handler(KeyReused, _on_key_reused)
-    for module in (jobs, worker, checkpoints, frames, streams, comparisons, catalogue, health):
+    for module in (jobs, export, worker, checkpoints, frames, streams, comparisons, catalogue, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)

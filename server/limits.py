@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.archive import MAX_ARCHIVE_BYTES
 from server.problems import Refusal
 from sm3.remote.frames import MAX_FRAME_BYTES
 
@@ -39,6 +40,8 @@ class BodyLimit:
 def _limit_bytes(path: str) -> int:
     if "/frames/" in path:
         return MAX_FRAME_BYTES
+    if path == "/v1/jobs/import":
+        return MAX_ARCHIVE_BYTES
     return MAX_MANIFEST_BYTES if path.endswith("/manifest") else MAX_JSON_BYTES
 
 

@@ -9,7 +9,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -150,7 +151,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(FrameError, _on_frame)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(OperationalError, _on_store)
+    app.add_exception_handler(DBAPIError, _on_store)
+    app.add_exception_handler(PoolExhausted, _on_store)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -215,10 +217,11 @@ def _methods(request: Request) -> set[str]:
 
 
 def _on_store(request: Request, error: Exception) -> Response:
-    assert isinstance(error, OperationalError)
-    text = str(error.orig)
+    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError) and not _is_gone(error):
+        return _on_bug(request, error)
+    text = str(error.orig if isinstance(error, DBAPIError) else error)
     _LOG.error("store", path=request.url.path, error=text)
-    if "full" in text or "disk I/O" in text:
+    if any(words in text for words in _FULL):
         status, slug, detail = (
             507,
             "disk-full",
@@ -236,6 +239,15 @@ def _on_store(request: Request, error: Exception) -> Response:
         ),
         {"Retry-After": "2"},
     )
+
+
+# SQLite's words, then those of the system that PostgreSQL passes on.
+_FULL = ("is full", "disk I/O", "No space left")
+
+
+def _is_gone(error: DBAPIError) -> bool:
+    """Whether the connection was lost, which drivers tell by errors of several kinds."""
+    return bool(error.connection_invalidated)
 
 
 def _on_bug(request: Request, error: Exception) -> JSONResponse:

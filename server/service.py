@@ -16,10 +16,19 @@ from starlette.requests import HTTPConnection
 
 from server import checkpoint_files
 from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
+from server.home import home_id
 from server.hub import Hub
 from server.problems import Refusal, not_found
 from server.settings import Settings
-from server.store import ComparisonStore, Database, FrameStore, JobStore, UnknownComparison, UnknownJob
+from server.store import (
+    ComparisonStore,
+    Database,
+    FrameStore,
+    JobStore,
+    Segments,
+    UnknownComparison,
+    UnknownJob,
+)
 from sm3.remote.wire import JobView
 
 
@@ -35,7 +44,9 @@ class Service:
     jobs: JobStore
     frames: FrameStore
     comparisons: ComparisonStore
+    segments: Segments
     admin_token: str
+    home: str
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
     kick: Callable[[], None] = lambda: None
@@ -48,13 +59,16 @@ class Service:
         settings.jobs_dir.mkdir(exist_ok=True, mode=0o700)
         token = settings.admin_token() if settings.auth else ""
         database = Database(settings.store_url)
+        segments = Segments(settings.data_dir / "segments", settings.segments_url)
         return cls(
             settings,
             database,
             JobStore(database, max_queued=settings.max_queued),
-            FrameStore(database),
+            FrameStore(database, segments),
             ComparisonStore(database, max_queued=settings.max_queued),
+            segments,
             token,
+            home_id(settings.data_dir),
         )
 
     async def changed(self, job: JobView) -> JobView:

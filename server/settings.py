@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.store.segments import check_place
 from sm3.remote.settings import TOKEN_FILE, default_data_dir
 
 
@@ -29,6 +30,17 @@ class Settings(BaseSettings):
         description="tokenizers and encoded texts; can be deleted at any time",
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
+    segments_url: str = Field(
+        "", description="folder or URL (s3://bucket/prefix) for sealed frames; empty: the data folder"
+    )
+    seal_every_s: float = Field(
+        60.0, ge=0, le=86_400, description="how often old frames are sealed; 0: never"
+    )
+    seal_after_s: float = Field(86_400.0, ge=0, description="age from which a frame is old")
+    seal_ended_after_s: float = Field(
+        3_600.0, ge=0, description="the frames of jobs that ended so long ago are old"
+    )
+    seal_keep_frames: int = Field(256, ge=0, description="newest frames of a job that are never sealed")
     token: str = Field("", description="admin token; empty: made at first start and kept in the data folder")
     auth: bool = Field(True, description="false: no token needed; only allowed on loopback")
     slots: int = Field(
@@ -66,6 +78,13 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()  # workers run in folders of their own
 
+    @field_validator("segments_url")
+    @classmethod
+    def _place(cls, place: str) -> str:
+        if place:
+            check_place(place)
+        return place if not place or "://" in place else str(Path(place).expanduser().absolute())
+
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:
         if not self.auth and not self.is_loopback:
@@ -87,6 +106,12 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'store.sqlite3'}"
+
+    @property
+    def seals(self) -> bool:
+        """Whether this service seals: where those who share a PostgreSQL find segments has to be told."""
+        shared = not self.store_url.startswith("sqlite")
+        return self.seal_every_s > 0 and bool(self.segments_url or not shared)
 
     @property
     def jobs_dir(self) -> Path:

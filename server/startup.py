@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
+import structlog
 from pydantic import ValidationError
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.problems import faults
@@ -13,6 +17,20 @@ from sm3.remote.wire import FieldFault
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it is
     """Something that a person has to change first; the message is one sentence."""
+
+
+def configure_log() -> None:
+    """Makes the log one line an event, with plain tracebacks: those with local variables would show passwords."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ],
+    )
 
 
 def read_settings() -> Settings:
@@ -27,12 +45,24 @@ def open_service(settings: Settings) -> Service:
     """Returns a service with its store open. Raises `CannotStart` if the store cannot be opened."""
     try:
         return Service.open(settings)
-    except (OSError, SQLAlchemyError) as error:
+    except (OSError, ValueError, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or error
+        if settings.database_url:
+            raise CannotStart(
+                f"the store at {_without_password(settings.database_url)} cannot be opened: {reason}. Start the "
+                "database, or set SM3_DATABASE_URL to where it is."
+            ) from error
         raise CannotStart(
             f"the store in {settings.data_dir} cannot be opened: {reason}. Make room or rights, or set SM3_DATA_DIR "
             "(or SM3_DATABASE_URL) to another place."
         ) from error
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "SM3_DATABASE_URL (which is no URL)"
 
 
 def _setting(fault: FieldFault) -> str:

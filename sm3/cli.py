@@ -1,4 +1,4 @@
-"""The command line: ``sm3 up | launch | compare | list | watch | token``, and what ``cli_jobs`` adds."""
+"""The command line: ``sm3 up | launch | compare | list | watch | token``, and what other modules add."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from sm3 import cli_jobs
+from sm3 import cli_jobs, transfer
 from sm3.cli_arguments import ERR, OUT, JobArgument, find_job
 from sm3.cli_assignments import AssignmentOption, changes_from
 from sm3.progress import show_bytes, show_state, watch
@@ -216,6 +216,7 @@ def _exit_with(job: JobView) -> None:
 
 
 cli_jobs.register(app)
+transfer.add_to(app, find_job)
 
 
 def main() -> None:

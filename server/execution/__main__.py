@@ -11,9 +11,10 @@ import signal
 import sys
 
 from server.execution.local import LocalExecutor
+from server.execution.sealing import sealing_beside
 from server.execution.supervisor import AlreadySupervised, Supervisor, exclusive
 from server.service import Service
-from server.startup import CannotStart, open_service, read_settings
+from server.startup import CannotStart, configure_log, open_service, read_settings
 
 
 async def supervise(service: Service) -> None:
@@ -24,12 +25,14 @@ async def supervise(service: Service) -> None:
     for sig in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sig, service.stop)
     running = asyncio.create_task(supervisor.run())
-    await service.stopping.wait()
-    await supervisor.stop(running)
+    async with sealing_beside(service):
+        await service.stopping.wait()
+        await supervisor.stop(running)
 
 
 def main() -> int:
     """Runs the supervisor; returns the exit status."""
+    configure_log()
     try:
         settings = read_settings()
         if settings.slots == 0:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from server.auth import digest, new_ingest_token
 from server.execution.base import Ask, Executor, Launch
@@ -92,6 +93,8 @@ class Supervisor:
             try:
                 for job_id, item in await asyncio.to_thread(self.round):
                     self.service.hub.publish(job_id, item)
+            except OperationalError as error:
+                _LOG.error("the store does not answer", error=str(error.orig))
             except Exception:  # noqa: BLE001 - a locked store must not end supervision
                 _LOG.exception("supervisor")
             handle = loop.call_later(self.pause_s, self._wake.set)
@@ -113,7 +116,7 @@ class Supervisor:
     def round(self) -> Changed:
         """Does one comparison of store and executor; returns what changed, by job."""
         changed: Changed = []
-        watched = self.service.jobs.with_worker()
+        watched = self.service.jobs.with_worker(self.service.home)
         self._watch.keep(watched)
         ended = 0
         for job in watched:
@@ -149,7 +152,7 @@ class Supervisor:
     def _start(self) -> JobView | None:
         """Claims the next queued job and starts its worker; None if none may start."""
         token = new_ingest_token()
-        job = self.service.jobs.claim(digest(token), but=self._watch.held_back())
+        job = self.service.jobs.claim(digest(token), home=self.service.home, but=self._watch.held_back())
         if job is None:
             return None
         try:
@@ -187,7 +190,7 @@ class Supervisor:
         """
         workers = set(self._seen)
         try:
-            workers |= {(job.id, job.attempt) for job in self.service.jobs.with_worker()}
+            workers |= {(job.id, job.attempt) for job in self.service.jobs.with_worker(self.service.home)}
         except Exception:  # noqa: BLE001 - those that were seen are ended all the same
             _LOG.exception("the store does not tell which workers run")
         for job_id, attempt in workers:

@@ -15,7 +15,7 @@ from tsdownsample import MinMaxLTTBDownsampler
 from server.problems import Refusal, not_found
 from server.routes.jobs import ADMIN, WORKER
 from server.service import JobId, ServiceDep
-from server.store.frames import is_job_wide
+from server.store.recording import is_job_wide
 from sm3.remote.frames import FrameError, read_header
 from sm3.remote.wire import FramePage, Metrics, Series, TensorList
 

@@ -23,7 +23,8 @@ from starlette.concurrency import run_in_threadpool
 from server.hub import Cursor
 from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
-from server.store.frames import StoredFrame, is_job_wide
+from server.store.frames import StoredFrame
+from server.store.recording import is_job_wide
 from sm3.remote.frames import Scalars, encode_scalars, read_header
 from sm3.remote.wire import FrameEvent, Gap, JobMessage, JobState, JobView, Ping, Select, Transition
 

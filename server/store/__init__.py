@@ -6,6 +6,8 @@ from server.store.frames import FrameStore
 from server.store.job_lists import JobFilter
 from server.store.jobs import JobStore, NotEnded, QueueFull, StaleAttempt, UnknownJob
 from server.store.keys import KeyReused
+from server.store.sealer import Rule, Sealer
+from server.store.segments import Segments
 
 __all__ = [
     "ComparisonStore",
@@ -16,6 +18,9 @@ __all__ = [
     "KeyReused",
     "NotEnded",
     "QueueFull",
+    "Rule",
+    "Sealer",
+    "Segments",
     "StaleAttempt",
     "UnknownComparison",
     "UnknownJob",

@@ -119,7 +119,7 @@ class ComparisonStore:
                 .join(ComparisonJobRow, JobRow.id == ComparisonJobRow.job_id)
                 .where(ComparisonJobRow.comparison_id == comparison_id)
                 .order_by(JobRow.id)
-                .with_for_update(of=JobRow)
+                .with_for_update(of=JobRow, key_share=True)
             )
             changed = []
             for row in session.scalars(query):

@@ -3,31 +3,32 @@
 A frame is stored once under (job, attempt, seq). Its scalar columns are kept beside it and, every
 `CHUNK_FRAMES` frames, gathered into chunks in the same transaction, job-wide series apart from those of tensors:
 reading a history of 10^5 points then costs a few large reads instead of 10^5 small ones.
+
+A sealed frame (:mod:`server.store.sealer`) keeps its row; scalars and blob are then read from its segment. No
+caller knows the difference.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, and_, insert, or_, select
+from sqlalchemy.orm import Session, load_only
 
 from server.store.database import Database
-from server.store.job_rows import StaleAttempt, check_attempt, row_of
-from server.store.tables import FrameRow, JobRow, ScalarChunkRow
-from sm3.remote.frames import Header, Scalars, encode_scalars, read_header, read_scalars
+from server.store.job_rows import StaleAttempt, UnknownJob, check_attempt, row_of
+from server.store.recording import CHUNK_FRAMES, advance, frame_row, gather, in_scope
+from server.store.segments import Column, Segments
+from server.store.tables import FrameRow, JobRow, ScalarChunkRow, SegmentRow
+from sm3.remote.frames import Header, Scalars, read_header, read_scalars
 from sm3.remote.wire import FrameInfo
 
-CHUNK_FRAMES = 256
-_LATEST = ("loss", "val_loss", "tokens_per_s", "step_s", "frames_dropped", "lr", "grad_norm")
-
-__all__ = ["FrameStore", "StaleAttempt", "StoredFrame", "is_job_wide"]
+__all__ = ["CHUNK_FRAMES", "FrameStore", "StaleAttempt", "StoredFrame"]
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,18 @@ class StoredFrame:
     is_new: bool
 
 
-def is_job_wide(series: str) -> bool:
-    """Whether a scalar series belongs to the job rather than to one of its tensors."""
-    return "/" not in series
-
-
 @dataclass(frozen=True)
 class FrameStore:
     """Stores and reads frames.
 
     Args:
         database: where they are.
+        segments: where sealed ones are; None where nothing is ever sealed.
         now: Unix time in seconds.
     """
 
     database: Database
+    segments: Segments | None = None
     now: Callable[[], float] = time.time
 
     def add(self, job_id: str, blob: bytes) -> StoredFrame:
@@ -69,31 +67,15 @@ class FrameStore:
             StaleAttempt: the frame is of another attempt than the job's current one.
         """
         header, scalars = read_header(blob), read_scalars(blob)
-        key = (job_id, header.attempt, header.seq)
-        try:
-            with self.database.write() as session:
-                job = row_of(session, job_id, to_write=True)
-                check_attempt(job, header.attempt)
-                if _was_stored(session, job, header, key):
-                    return StoredFrame(header, scalars, blob, is_new=False)
-                session.add(
-                    FrameRow(
-                        job_id=job_id,
-                        attempt=header.attempt,
-                        seq=header.seq,
-                        step=header.step,
-                        at_s=header.time_s,
-                        size_bytes=len(blob),
-                        scalars=encode_scalars(scalars),
-                        blob=blob,
-                    )
-                )
-                session.flush()
-                _advance(job, header, scalars, self.now())
-                if (header.seq + 1) % CHUNK_FRAMES == 0:
-                    _gather(session, job_id, header.attempt, header.seq)
-        except IntegrityError:
-            return StoredFrame(header, scalars, blob, is_new=False)
+        with self.database.write() as session:
+            job = row_of(session, job_id)
+            check_attempt(job, header.attempt)
+            if _was_stored(session, job, header):
+                return StoredFrame(header, scalars, blob, is_new=False)
+            session.execute(insert(FrameRow), [frame_row(job_id, header, scalars, blob)])
+            advance(job, header, scalars, self.now())
+            if (header.seq + 1) % CHUNK_FRAMES == 0:
+                gather(session, job_id, header.attempt, header.seq)
         return StoredFrame(header, scalars, blob, is_new=True)
 
     def page(
@@ -116,48 +98,38 @@ class FrameStore:
 
     def blob(self, job_id: str, attempt: int, seq: int) -> bytes | None:
         """Returns a frame's bytes, None if there is no such frame."""
-        query = select(FrameRow.blob).where(
-            FrameRow.job_id == job_id, FrameRow.attempt == attempt, FrameRow.seq == seq
+        found = self._values(
+            "blob",
+            _parts(FrameRow.blob).where(
+                FrameRow.job_id == job_id, FrameRow.attempt == attempt, FrameRow.seq == seq
+            ),
         )
-        with self.database.read() as session:
-            return session.scalar(query)
+        return found[0] if found else None
 
     def newest(self, job_id: str) -> bytes | None:
         """Returns the newest frame's bytes, None if there is none."""
-        query = (
-            select(FrameRow.blob)
-            .where(FrameRow.job_id == job_id)
-            .order_by(FrameRow.attempt.desc(), FrameRow.seq.desc())
-            .limit(1)
-        )
-        with self.database.read() as session:
-            return session.scalar(query)
+        found = self._values("blob", _newest_first(_parts(FrameRow.blob), job_id).limit(1))
+        return found[0] if found else None
 
     def newest_series(self, job_id: str) -> tuple[str, ...]:
         """Returns the names of the series that the newest frame has points of."""
-        query = (
-            select(FrameRow.scalars)
-            .where(FrameRow.job_id == job_id)
-            .order_by(FrameRow.attempt.desc(), FrameRow.seq.desc())
-            .limit(1)
-        )
-        with self.database.read() as session:
-            blob = session.scalar(query)
-        return read_scalars(blob).names if blob is not None else ()
+        found = self._values("scalars", _newest_first(_parts(FrameRow.scalars), job_id).limit(1))
+        return read_scalars(found[0]).names if found else ()
 
     def points(
         self, job_id: str, *, after: tuple[int, int], limit: int
     ) -> list[tuple[int, int, int, Scalars]]:
         """Returns (attempt, seq, step, scalars) of up to ``limit`` frames behind ``after``, oldest first."""
         query = (
-            select(FrameRow.attempt, FrameRow.seq, FrameRow.step, FrameRow.scalars)
+            _parts(FrameRow.scalars, FrameRow.step)
             .where(_behind(job_id, after))
             .order_by(FrameRow.attempt, FrameRow.seq)
             .limit(limit)
         )
         with self.database.read() as session:
             rows = session.execute(query).all()
-        return [(a, s, step, read_scalars(scalars)) for a, s, step, scalars in rows]
+        blobs = self._filled("scalars", rows)
+        return [(r.attempt, r.seq, r.step, read_scalars(b)) for r, b in zip(rows, blobs, strict=True)]
 
     def history(self, job_id: str, *, job_wide: bool) -> Scalars:
         """Returns all scalar points of the job's own series, or of its tensors' series, oldest first."""
@@ -168,14 +140,107 @@ class FrameStore:
                 .where(ScalarChunkRow.job_id == job_id, ScalarChunkRow.scope == scope)
                 .order_by(ScalarChunkRow.attempt, ScalarChunkRow.last_seq)
             ).all()
-            gathered = (chunks[-1][0], chunks[-1][1]) if chunks else (-1, -1)
-            tail = session.scalars(
-                select(FrameRow.scalars)
-                .where(_behind(job_id, gathered))
+            ends = {attempt: last_seq for attempt, last_seq, _ in chunks}
+            tail = session.execute(
+                _parts(FrameRow.scalars)
+                .where(FrameRow.job_id == job_id, not_gathered(ends))
                 .order_by(FrameRow.attempt, FrameRow.seq)
             ).all()
-        whole = [read_scalars(blob) for _, _, blob in chunks]
-        return Scalars.concatenate([*whole, *(_scope(read_scalars(b), job_wide=job_wide) for b in tail)])
+        # Chunks first, then what is behind them, attempt by attempt.
+        parts = [(attempt, read_scalars(blob)) for attempt, _, blob in chunks]
+        filled = zip(tail, self._filled("scalars", tail), strict=True)
+        parts += [(r.attempt, in_scope(read_scalars(blob), job_wide=job_wide)) for r, blob in filled]
+        return Scalars.concatenate(part for _, part in sorted(parts, key=lambda part: part[0]))
+
+    def scalar_parts(self, job_id: str) -> Iterator[tuple[int, Scalars]]:
+        """Yields (attempt, points) of all that is there now, oldest first, a few hundred frames at a time.
+
+        No transaction stays open in between: chunks and frames never change. Raises `UnknownJob` if the job is
+        deleted under way.
+        """
+        chunk = ScalarChunkRow
+        with self.database.read() as session:
+            query = select(chunk.attempt, chunk.scope, chunk.first_seq, chunk.last_seq)
+            query = query.where(chunk.job_id == job_id).order_by(chunk.attempt, chunk.first_seq, chunk.scope)
+            chunks = session.execute(query).all()
+            ends = {found.attempt: found.last_seq for found in chunks}
+            seqs = select(FrameRow.attempt, FrameRow.seq).where(FrameRow.job_id == job_id, not_gathered(ends))
+            tail = session.execute(seqs.order_by(FrameRow.attempt, FrameRow.seq)).all()
+        for attempt in sorted({*ends, *(row.attempt for row in tail)}):
+            for key in ((job_id, *c[:3]) for c in chunks if c.attempt == attempt):
+                with self.database.read() as session:
+                    found = session.get(chunk, key)
+                if found is None:
+                    raise UnknownJob(job_id)
+                yield attempt, read_scalars(found.blob)
+            behind = [row.seq for row in tail if row.attempt == attempt]
+            for start in range(0, len(behind), CHUNK_FRAMES):
+                first, last = behind[start], behind[min(start + CHUNK_FRAMES, len(behind)) - 1]
+                query = _parts(FrameRow.scalars).where(
+                    FrameRow.job_id == job_id, FrameRow.attempt == attempt, FrameRow.seq.between(first, last)
+                )
+                blobs = self._values("scalars", query.order_by(FrameRow.seq))
+                yield attempt, Scalars.concatenate(map(read_scalars, blobs))
+
+    def blobs(self, job_id: str, *, until: tuple[int, int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yields (attempt, seq, blob) of the frames up to and with ``until``, oldest first, a few MiB at a time."""
+        after = (-1, -1)
+        while after < until:
+            ahead, _ = self.page(job_id, after=after, limit=_READ_FRAMES)
+            if not ahead:
+                return
+            sums = accumulate(info.size_bytes for info in ahead)
+            count = max(1, sum(total <= _READ_BYTES for total in sums))
+            query = _parts(FrameRow.blob).where(_behind(job_id, after))
+            query = query.order_by(FrameRow.attempt, FrameRow.seq).limit(count)
+            with self.database.read() as session:
+                rows = session.execute(query).all()
+            for row, blob in zip(rows, self._filled("blob", rows), strict=True):
+                after = (row.attempt, row.seq)
+                if after > until:
+                    return
+                yield row.attempt, row.seq, blob
+
+    def _values(self, column: Column, query: Any) -> list[bytes]:
+        with self.database.read() as session:
+            rows = session.execute(query).all()
+        return self._filled(column, rows)
+
+    def _filled(self, column: Column, rows: Sequence[Row[Any]]) -> list[bytes]:
+        """Returns a column of rows that `_parts` selected; those of sealed frames are read from their segments."""
+        wanted: dict[str, list[int]] = {}
+        for row in rows:
+            if row.segment_id is not None:
+                wanted.setdefault(row.segment_id, []).append(row.seq)
+        found = {name: self._sealed(name, column, seqs) for name, seqs in wanted.items()}
+        return [r.value if r.segment_id is None else found[r.segment_id][r.seq] for r in rows]
+
+    def _sealed(self, segment_id: str, column: Column, seqs: Sequence[int]) -> dict[int, bytes]:
+        with self.database.read() as session:
+            place = session.scalar(select(SegmentRow.place).where(SegmentRow.id == segment_id))
+        assert self.segments is not None, "a sealed frame in a store that was opened without its segments"
+        if place is None:
+            raise UnknownJob(f"of segment {segment_id}")
+        return self.segments.read(place, segment_id, column, seqs)
+
+
+_READ_FRAMES, _READ_BYTES = 256, 8 * 2**20
+_KEY_ALONE = [load_only(FrameRow.seq)]
+
+
+def _parts(value: Any, *others: Any) -> Any:
+    """Returns a selection of frames that `FrameStore._filled` can fill: ``value`` is the column to fill."""
+    return select(FrameRow.attempt, FrameRow.seq, FrameRow.segment_id, value.label("value"), *others)
+
+
+def _newest_first(query: Any, job_id: str) -> Any:
+    return query.where(FrameRow.job_id == job_id).order_by(FrameRow.attempt.desc(), FrameRow.seq.desc())
+
+
+def not_gathered(ends: Mapping[int, int]) -> ColumnElement[bool]:
+    """Whether a frame lies behind its attempt's last chunk; ``ends`` has the last ``seq`` of each attempt's."""
+    behind = [and_(FrameRow.attempt == attempt, FrameRow.seq > last) for attempt, last in ends.items()]
+    return or_(FrameRow.attempt.not_in(ends), *behind)
 
 
 def _behind(job_id: str, after: tuple[int, int]) -> ColumnElement[bool]:
@@ -185,60 +250,8 @@ def _behind(job_id: str, after: tuple[int, int]) -> ColumnElement[bool]:
     return and_(FrameRow.job_id == job_id, later)
 
 
-def _scope(scalars: Scalars, *, job_wide: bool) -> Scalars:
-    return scalars.select(name for name in scalars.names if is_job_wide(name) == job_wide)
-
-
-def _was_stored(session: Session, job: JobRow, header: Header, key: tuple[str, int, int]) -> bool:
+def _was_stored(session: Session, job: JobRow, header: Header) -> bool:
     """Whether a frame, or an earlier attempt's frame of the same step or a later one, is there already."""
     is_repeated = header.attempt > 0 and header.step <= job.base_step
-    return is_repeated or session.get(FrameRow, key) is not None
-
-
-def _advance(job: JobRow, header: Header, scalars: Scalars, now: float) -> None:
-    """Takes what the job's row repeats of its newest frame."""
-    job.frames += 1
-    job.last_frame_s = now
-    if header.step < job.step:
-        return
-    job.step = header.step
-    latest = json.loads(job.latest)
-    values = scalars.latest()
-    latest |= {name: values[name] for name in _LATEST if name in values}
-    job.latest = json.dumps({k: v if v is None or math.isfinite(v) else None for k, v in latest.items()})
-
-
-def _gather(session: Session, job_id: str, attempt: int, last_seq: int) -> None:
-    """Writes the chunks that end with frame ``last_seq``, if all of this attempt's frames before it are there.
-
-    Earlier attempts are over, so what they left ungathered goes into the same chunks, in front.
-    """
-    done = session.execute(
-        select(ScalarChunkRow.attempt, ScalarChunkRow.last_seq)
-        .where(ScalarChunkRow.job_id == job_id)
-        .order_by(ScalarChunkRow.attempt.desc(), ScalarChunkRow.last_seq.desc())
-        .limit(1)
-    ).one_or_none()
-    rows = session.execute(
-        select(FrameRow.attempt, FrameRow.seq, FrameRow.scalars)
-        .where(
-            _behind(job_id, (done[0], done[1]) if done else (-1, -1)),
-            (FrameRow.attempt < attempt) | (FrameRow.seq <= last_seq),
-        )
-        .order_by(FrameRow.attempt, FrameRow.seq)
-    ).all()
-    own = [seq for number, seq, _ in rows if number == attempt]
-    if len(own) != last_seq - own[0] + 1:
-        return
-    points = Scalars.concatenate(read_scalars(blob) for _, _, blob in rows)
-    for scope in ("job", "tensor"):
-        session.add(
-            ScalarChunkRow(
-                job_id=job_id,
-                attempt=attempt,
-                scope=scope,
-                first_seq=rows[0][1],
-                last_seq=last_seq,
-                blob=encode_scalars(_scope(points, job_wide=scope == "job")),
-            )
-        )
+    key = (job.id, header.attempt, header.seq)
+    return is_repeated or session.get(FrameRow, key, options=_KEY_ALONE) is not None

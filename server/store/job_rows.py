@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from uuid_utils import uuid7
 
 from server.lifecycle import IllegalMove, check
+from server.store.database import locking
 from server.store.tables import JobRow, LabelRow, TransitionRow
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobState, JobView, Memory, Progress
@@ -42,9 +43,9 @@ class QueueFull(Exception):  # noqa: N818 - reads as what it is
         )
 
 
-def row_of(session: Session, job_id: str, *, to_write: bool = False) -> JobRow:
-    """Returns a job's row, locked until the transaction ends if it is to be written. Raises `UnknownJob`."""
-    row = session.get(JobRow, job_id, with_for_update=True if to_write else None)
+def row_of(session: Session, job_id: str) -> JobRow:
+    """Returns a job's row, locked until the transaction ends if that writes. Raises `UnknownJob`."""
+    row = session.get(JobRow, job_id, with_for_update=locking(session))
     if row is None:
         raise UnknownJob(job_id)
     return row

@@ -85,9 +85,13 @@ class JobStore:
             items = tuple(view(row) for row in rows[:limit])
         return JobPage(items=items, next=items[-1].id if len(rows) > limit else None)
 
-    def with_worker(self) -> tuple[JobView, ...]:
-        """Returns the jobs whose worker should be alive."""
-        query = select(JobRow).where(JobRow.state.in_(sorted(HAVE_WORKER))).order_by(JobRow.id)
+    def with_worker(self, home: str) -> tuple[JobView, ...]:
+        """Returns the jobs whose worker should be alive and belongs to the data folder ``home``."""
+        query = (
+            select(JobRow)
+            .where(JobRow.state.in_(sorted(HAVE_WORKER)), JobRow.home.in_(("", home)))
+            .order_by(JobRow.id)
+        )
         with self.database.read() as session:
             return tuple(view(row) for row in session.scalars(query))
 
@@ -118,18 +122,20 @@ class JobStore:
                 for r in rows
             )
 
-    def claim(self, ingest_digest: str, *, but: Collection[str] = ()) -> JobView | None:
+    def claim(self, ingest_digest: str, *, home: str = "", but: Collection[str] = ()) -> JobView | None:
         """Takes the next queued job to ``starting``, for a worker with that token; None if there is none.
 
         The highest priority comes first, then the oldest. A job that was started before begins its next attempt.
 
         Args:
             ingest_digest: SHA-256 of the worker's token.
+            home: the data folder that the worker will belong to. A job that has run elsewhere before is left to that
+                folder, which has what it needs to go on.
             but: ids of jobs that are to wait.
         """
         first = (
             select(JobRow.id)
-            .where(JobRow.state == JobState.QUEUED, JobRow.id.not_in(but))
+            .where(JobRow.state == JobState.QUEUED, JobRow.id.not_in(but), JobRow.home.in_(("", home)))
             .order_by(JobRow.priority.desc(), JobRow.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -147,6 +153,7 @@ class JobStore:
                     started_s=func.coalesce(JobRow.started_s, now),
                     base_step=JobRow.step,
                     ingest_digest=ingest_digest,
+                    home=home,
                 )
                 .returning(JobRow)
             ).one_or_none()
@@ -179,7 +186,7 @@ class JobStore:
             lifecycle.IllegalMove: the table does not allow it.
         """
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             if attempt is not None:
                 check_attempt(row, attempt)
             job_rows.move(session, row, state, cause, self.now())
@@ -195,7 +202,7 @@ class JobStore:
             lifecycle.IllegalMove: the job has ended in another way.
         """
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             job_rows.cancel(session, row, cause, self.now())
             return view(row)
 
@@ -207,7 +214,7 @@ class JobStore:
             lifecycle.IllegalMove: the job has ended or is being cancelled.
         """
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             job_rows.pause(session, row, cause, self.now())
             return view(row)
 
@@ -220,7 +227,7 @@ class JobStore:
             lifecycle.IllegalMove: the job has ended, is being cancelled, or its worker has not made way yet.
         """
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             if row.state == JobState.PAUSED:
                 job_rows.require_room(session, 1, self.max_queued)
             job_rows.resume(session, row, cause, self.now())
@@ -229,7 +236,7 @@ class JobStore:
     def change(self, job_id: str, patch: JobPatch) -> JobView:
         """Changes labels, notes or priority. Raises `UnknownJob`."""
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             if patch.labels is not None:
                 job_rows.set_labels(session, row, patch.labels)
             if patch.notes is not None:
@@ -246,7 +253,7 @@ class JobStore:
             NotEnded: it has not ended; nothing was removed.
         """
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             state = JobState(row.state)
             if not state.is_final:
                 raise NotEnded(state)
@@ -255,7 +262,7 @@ class JobStore:
     def set_phase(self, job_id: str, phase: str, *, attempt: int) -> JobView:
         """Stores what the worker does before its first step."""
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             check_attempt(row, attempt)
             row.phase = phase
             return view(row)
@@ -263,7 +270,7 @@ class JobStore:
     def set_warning(self, job_id: str, warning: str, *, attempt: int) -> JobView:
         """Stores trouble that the worker goes on in spite of; '' takes it back."""
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             check_attempt(row, attempt)
             row.warning = warning
             return view(row)
@@ -271,7 +278,7 @@ class JobStore:
     def set_manifest(self, job_id: str, manifest: Manifest) -> JobView:
         """Stores the worker's tensors, bytes and provenance; a job that was starting runs from then on."""
         with self.database.write() as session:
-            row = row_of(session, job_id, to_write=True)
+            row = row_of(session, job_id)
             check_attempt(row, manifest.attempt)
             row.summary = manifest.model_dump_json(include={"memory", "provenance", "device"})
             row.phase = ""

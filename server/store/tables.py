@@ -5,8 +5,10 @@ A change here needs a migration in ``migrations/versions``; a test compares the 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from server.store.texts import String, Text
 
 
 class Base(DeclarativeBase):
@@ -54,6 +56,7 @@ class JobRow(Base):
     base_step: Mapped[int] = mapped_column(BigInteger, server_default="0")
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     warning: Mapped[str] = mapped_column(Text, server_default="")
+    home: Mapped[str] = mapped_column(String(36), default="", server_default="")
 
 
 class LabelRow(Base):
@@ -89,10 +92,26 @@ class TransitionRow(Base):
     cause: Mapped[str] = mapped_column(Text)
 
 
+_UNSEALED = text("segment_id IS NULL")
+
+
 class FrameRow(Base):
-    """One frame; ``scalars`` repeats its scalar columns, so that history is read without the arrays."""
+    """One frame; ``scalars`` repeats its scalar columns, so that history is read without the arrays.
+
+    Of a sealed frame, ``segment_id`` names the segment that holds ``scalars`` and ``blob``, which are empty here.
+    """
 
     __tablename__ = "frames"
+    __table_args__ = (
+        Index(
+            "frames_unsealed",
+            "job_id",
+            "attempt",
+            "seq",
+            sqlite_where=_UNSEALED,
+            postgresql_where=_UNSEALED,
+        ),
+    )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -102,6 +121,27 @@ class FrameRow(Base):
     size_bytes: Mapped[int] = mapped_column(Integer)
     scalars: Mapped[bytes] = mapped_column(LargeBinary)
     blob: Mapped[bytes] = mapped_column(LargeBinary)
+    segment_id: Mapped[str | None] = mapped_column(String(36))
+
+
+class SegmentRow(Base):
+    """One Parquet file of sealed frames, or one that is being written (``sealed_s`` is null until it counts).
+
+    ``place`` is the folder or bucket it lies in, '' the data folder's own. A row whose job is no more
+    (``job_id`` is null) tells which file is to be removed.
+    """
+
+    __tablename__ = "segments"
+    __table_args__ = (Index("segments_by_job", "job_id"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    place: Mapped[str] = mapped_column(Text)
+    num_frames: Mapped[int] = mapped_column(Integer)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64))
+    begun_s: Mapped[float] = mapped_column(Double)
+    sealed_s: Mapped[float | None] = mapped_column(Double)
 
 
 class ScalarChunkRow(Base):

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
 from httpx_sse import connect_sse
@@ -27,6 +27,7 @@ from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, ComparisonView, LossSeries
 from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
 from sm3.remote.settings import ClientSettings
+from sm3.remote.transfer import Transfer
 from sm3.remote.wire import (
     AdvisedTensor,
     CheckpointList,
@@ -84,7 +85,7 @@ class Event:
     data: dict[str, Any]
 
 
-class Client:
+class Client(Transfer):
     """Speaks with one service; every method raises `Unreachable` or `ServiceError`.
 
     Args:
@@ -352,6 +353,20 @@ class Client:
             raise Unreachable(self.url, error) from error
         _check(response)
         return response
+
+    def _download(self, path: str, target: BinaryIO, **arguments: Any) -> int:
+        """Writes the body of an answer to ``target`` as it comes; returns how many bytes."""
+        size_bytes = 0
+        try:
+            with self._http.stream("GET", path, **arguments) as response:
+                if response.is_error:
+                    response.read()
+                _check(response)
+                for piece in response.iter_bytes():
+                    size_bytes += target.write(piece)
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, error) from error
+        return size_bytes
 
     def _read(self, response: httpx.Response, model: type[Model]) -> Model:
         try:

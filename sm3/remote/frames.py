@@ -239,6 +239,20 @@ def read_header(blob: bytes) -> Header:
     return Header(job=job, time_s=time_s, **numbers)
 
 
+def readdressed(blob: bytes, job: str) -> bytes:
+    """Returns a frame that says it is of ``job`` and is otherwise the same.
+
+    Raises:
+        FrameError: ``blob`` is not a frame.
+    """
+    read_header(blob)
+    start, header = _parse(blob)
+    header["__metadata__"]["job"] = job
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the arrays to 8 bytes
+    return len(text).to_bytes(8, "little") + text + blob[start:]
+
+
 _NUMPY: dict[str, np.dtype[Any]] = {"I64": np.dtype("<i8"), "U32": np.dtype("<u4"), "F64": np.dtype("<f8")}
 
 

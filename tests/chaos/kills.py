@@ -1,8 +1,8 @@
 """Kills the service and its workers at random while jobs train; nothing may be lost, doubled or different.
 
 ``make chaos-kill`` (SQLite) or ``make chaos-kill-postgres`` (PostgreSQL, killed and started again too). First one
-job of each spec runs undisturbed. Then all jobs run while processes are killed with SIGKILL. At the end every job must have
-succeeded with the weights of its undisturbed twin, bit for bit, and the same frames, each exactly once.
+job of each spec runs undisturbed. Then all jobs run while processes are killed with SIGKILL. At the end every job must
+have succeeded with the weights of its undisturbed twin, bit for bit, and the same frames, each exactly once.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import RunningService, tiny_job
+from tests.postgres import MISSING, Postgres, find_binaries, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,12 @@ def http(service: RunningService) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {service.token}"}
     with httpx.Client(base_url=service.url, headers=headers, timeout=30, trust_env=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for the whole run; skips where the binary is not to be had."""
+    if find_binaries() is None:
+        pytest.skip(MISSING)
+    with running_postgres() as server:
+        yield server

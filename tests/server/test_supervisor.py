@@ -396,7 +396,7 @@ def test_stopping_ends_every_worker_even_if_the_store_does_not_answer(
     job_id = running(service, supervisor)
     supervisor.round()
 
-    def broken(_: object) -> None:
+    def broken(_: object, __: str) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(service.jobs), "with_worker", broken)

@@ -1,10 +1,8 @@
-"""Jobs in the store: made once, found again, held, tried again, deleted with all that is theirs."""
+"""Jobs in the store, on both backends: made once, found again, held, tried again, deleted with all that is theirs."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,18 +29,6 @@ from sm3.remote.frames import Frame, Point, Scalars, encode
 from sm3.remote.job_specs import JobPatch
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import tiny_job
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 's.sqlite3'}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def jobs(database: Database) -> JobStore:
-    return JobStore(database)
 
 
 def frame(job: JobView, attempt: int, seq: int, step: int, loss: float = 0.5) -> bytes:
