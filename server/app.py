@@ -16,8 +16,9 @@ from server.execution.local import LocalExecutor
 from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
+from server.operation.requests import Observed
 from server.problems import Refusal
-from server.routes import catalogue, comparisons, frames, health, jobs, streams
+from server.routes import catalogue, comparisons, frames, health, jobs, metrics, streams
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
 from server.store import StaleAttempt, UnknownComparison, UnknownJob
@@ -63,11 +64,12 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
     app.add_exception_handler(IllegalMove, _on_conflict)
     app.add_exception_handler(StaleAttempt, _on_conflict)
-    for module in (jobs, frames, streams, comparisons, catalogue, health):
+    for module in (jobs, frames, streams, comparisons, catalogue, health, metrics):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))
+    app.add_middleware(Observed, measures=service.measures)  # the last one added is the outermost
     return app
 
 

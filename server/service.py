@@ -13,6 +13,10 @@ from starlette.requests import HTTPConnection
 
 from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
 from server.hub import Hub
+from server.operation.measures import Measures
+from server.operation.present import Present
+from server.operation.readiness import Readiness
+from server.operation.transitions import count_transitions
 from server.problems import Refusal, not_found
 from server.settings import Settings
 from server.store import ComparisonStore, Database, FrameStore, JobStore, UnknownComparison, UnknownJob
@@ -23,7 +27,8 @@ from sm3.remote.wire import JobView
 class Service:
     """The parts of a running service.
 
-    ``kick`` wakes the supervisor: there may be something to start or to stop.
+    ``kick`` wakes the supervisor: there may be something to start or to stop; ``supervised_s`` is when it last
+    finished a round here, in monotonic seconds.
     """
 
     settings: Settings
@@ -34,7 +39,10 @@ class Service:
     admin_token: str
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
+    measures: Measures = field(default_factory=Measures)
     kick: Callable[[], None] = lambda: None
+    supervised_s: float | None = None
+    readiness: Readiness = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -52,6 +60,11 @@ class Service:
             ComparisonStore(database),
             token,
         )
+
+    def __post_init__(self) -> None:
+        self.readiness = Readiness(self)
+        count_transitions(self.database, self.measures)
+        self.measures.registry.register(Present(self.settings, self.database, self.jobs, self.hub))
 
     async def changed(self, job: JobView) -> JobView:
         """Tells viewers and the supervisor that ``job`` changed; returns it."""

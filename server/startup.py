@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.problems import faults
 from server.service import Service
 from server.settings import Settings
+from sm3.remote.settings import unknown_variables
 from sm3.remote.wire import FieldFault
+
+_LOG = structlog.get_logger("server.startup")
 
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it is
@@ -21,6 +25,12 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise CannotStart("; ".join(map(_setting, faults(error.errors())))) from error
+
+
+def warn_of_unknown_variables() -> None:
+    """Logs each ``SM3_*`` variable that sets nothing, with the name that was probably meant."""
+    for variable in unknown_variables(Settings.model_fields):
+        _LOG.warning("unknown setting", variable=variable.name, told=str(variable))
 
 
 def open_service(settings: Settings) -> Service:

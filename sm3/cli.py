@@ -18,7 +18,7 @@ from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import VariantStatistics
 from sm3.remote.job_specs import JobSpec
-from sm3.remote.settings import ClientSettings
+from sm3.remote.settings import ClientSettings, unknown_variables
 from sm3.remote.wire import JobState, JobView
 from sm3.up import CannotStart, Instance, running
 
@@ -259,6 +259,8 @@ def _exit_with(job: JobView) -> None:
 
 def main() -> None:
     """Entry point: every refusal is one sentence on stderr and exit status 1."""
+    for variable in unknown_variables():
+        _ERR.print(f"Warning: {variable}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     try:
         app()
     except ServiceError as error:

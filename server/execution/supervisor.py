@@ -21,10 +21,10 @@ from server.auth import digest, new_ingest_token
 from server.execution.base import Executor, Launch
 from server.execution.settle import Settler
 from server.hub import Item
+from server.operation.readiness import ALIVE_FILE
 from server.service import Service
 from sm3.remote.wire import JobState, JobView
 
-ALIVE_FILE = "supervisor.alive"
 LOCK_FILE = "supervisor.lock"
 STOPPED = "the service was stopped"
 _ROUND_S = 0.5
@@ -127,6 +127,7 @@ class Supervisor:
             changed.append((started.id, started))
             free -= 1
         (self.service.settings.data_dir / ALIVE_FILE).touch()
+        self.service.supervised_s = time.monotonic()
         return changed
 
     def _look_after(self, job: JobView) -> Changed:

@@ -11,7 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 
 class Database:
@@ -20,6 +20,8 @@ class Database:
     SQLite runs in WAL mode with ``synchronous=FULL``: what :meth:`write` committed survives a power cut, and a
     reader never waits for the writer. Writes take the lock at their beginning (``BEGIN IMMEDIATE``), so two of
     them queue instead of one failing half way.
+
+    ``sessions`` makes the writing sessions; whoever wants to hear of commits listens to its events.
 
     Args:
         url: SQLAlchemy URL.
@@ -36,6 +38,7 @@ class Database:
             event.listen(self.engine, "connect", _set_pragmas)
             event.listen(self.engine, "begin", _begin)
         self._writer = self.engine.execution_options(sm3_write=True)
+        self.sessions = sessionmaker(self._writer, expire_on_commit=False)
         self.migrate()
 
     def migrate(self) -> None:
@@ -55,7 +58,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at its end, or changes nothing if the block raises."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with self.sessions.begin() as session:
             yield session
 
     def close(self) -> None:
