@@ -150,7 +150,7 @@ async def live(socket: WebSocket, here: ServiceDep, job_id: str, ticket: str = "
                 if isinstance(outcome, Exception) and not isinstance(outcome, _GONE):
                     raise outcome
     if here.stopping.is_set():
-        with suppress(*_GONE):
+        with suppress(WebSocketDisconnect, RuntimeError):  # it left first
             await socket.close(SERVICE_RESTART, "the service is stopping")
 
 
