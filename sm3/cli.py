@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sm3 import backup
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -25,6 +26,7 @@ from sm3.up import CannotStart, Instance, running
 app = typer.Typer(
     name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
 )
+backup.register(app)
 _MIN_SUFFIX = 4
 _OUT = Console()
 _ERR = Console(stderr=True)
