@@ -81,7 +81,11 @@ def _attempt(
         _say(traceback.format_exc())
         cause = f"{type(error).__name__}: {error}"[:20_000]
         return WorkerReport(attempt=arguments.attempt, state="failed", cause=cause)
-    return WorkerReport(attempt=arguments.attempt, state="succeeded", cause=f"all {spec.steps:,} steps done")
+    return WorkerReport(
+        attempt=arguments.attempt,
+        state="succeeded",
+        cause=f"all {spec.steps:,} steps done{tracker.drops_in_words}",
+    )
 
 
 def _reporter(client: Client, job_id: str) -> Callable[[WorkerReport], None]:
