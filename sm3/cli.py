@@ -1,4 +1,4 @@
-"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token``."""
+"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token | backup | restore | doctor``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sm3 import backup
+from sm3.doctor import command as doctor
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -27,6 +28,7 @@ app = typer.Typer(
     name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
 )
 backup.register(app)
+doctor.register(app)
 _MIN_SUFFIX = 4
 _OUT = Console()
 _ERR = Console(stderr=True)
