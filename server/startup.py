@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import structlog
+from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +40,11 @@ def open_service(settings: Settings) -> Service:
     """Returns a service with its store open. Raises `CannotStart` if the store cannot be opened."""
     try:
         return Service.open(settings)
+    except CommandError as error:
+        raise CannotStart(
+            f"the store was written by a newer version, whose schema this one ({version('sm3-scope')}) does not know "
+            f"({error}). Install that version, or restore a backup that this one made into another SM3_DATA_DIR."
+        ) from error
     except (OSError, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or error
         raise CannotStart(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from server.service import Service
 from server.settings import Settings
 from sm3.remote.settings import SERVICE_SETTINGS, ClientSettings
 from tests.conftest import RunningService
@@ -96,6 +97,19 @@ def test_a_closed_set_is_listed_whole() -> None:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum):
             assert all(f"`{member}`" in table[name][1] for member in field.annotation), name
+
+
+def test_the_page_on_operation_lists_every_metric_and_no_other(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| (`sm3_.+?`) \| \w+ \|", (ROOT / "docs" / "operation.md").read_text(), re.M)
+    documented = {
+        name for row in rows for name in re.findall(r"`(sm3_\w+?)(?:_total|_info)?(?:\{.*?\})?`", row)
+    }
+    service = Service.open(Settings(data_dir=tmp_path))
+    exported = {
+        family.name for family in service.measures.registry.collect() if family.name.startswith("sm3_")
+    }
+    service.database.close()
+    assert documented == exported
 
 
 def test_clients_know_the_names_of_the_services_settings() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from server.auth import Tickets, bearer
 from server.settings import Settings
+from server.startup import CannotStart, open_service
 from sm3.remote.settings import ClientSettings, unknown_variables
 
 
@@ -25,6 +27,16 @@ def test_a_token_file_that_a_full_disk_left_empty_is_made_anew(tmp_path: Path) -
     token = Settings(data_dir=tmp_path).admin_token()
     assert len(token) > 40
     assert (tmp_path / "token").read_text().strip() == token
+
+
+def test_a_store_of_a_newer_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    opened = open_service(settings)
+    with opened.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    opened.database.close()
+    with pytest.raises(CannotStart, match=r"written by a newer version.*9999"):
+        open_service(settings)
 
 
 def test_listening_beyond_loopback_without_a_token_is_refused() -> None:
