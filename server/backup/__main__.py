@@ -45,8 +45,8 @@ def _summary(contents: Contents) -> str:
     rows = ", ".join(
         f"{contents.counts[table]:,} {table}" for table in ("jobs", "frames") if table in contents.counts
     )
-    files = f"{len(contents.files):,} files, {show_bytes(contents.size_bytes)}, verified"
-    return f"{rows}; {files}" if rows else files
+    files = f"{len(contents.files):,} files, {show_bytes(contents.size_bytes)}"
+    return f"{rows}; {files}, verified" if rows else files
 
 
 def _say(text: str) -> None:

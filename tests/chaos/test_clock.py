@@ -22,7 +22,7 @@ from tests.conftest import RunningService, tiny_job
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(500),
     pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian: faketime)"),
 ]
 DAY_S = 86_400
@@ -92,7 +92,7 @@ def test_jumps_of_a_day_harm_neither_order_nor_leases_nor_tickets(
     service: RunningService, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with service.client as client:
-        job = client.launch(tiny_job(steps=100_000))
+        job = client.launch(tiny_job(steps=100_000, record={"every": 20}))
         service.wait_for(job.id, lambda j: j.progress.frames > 2)
     events: list[tuple[int, int]] = []
 
@@ -124,7 +124,7 @@ def test_jumps_of_a_day_harm_neither_order_nor_leases_nor_tickets(
     with service.client as client:
         asked = time.monotonic()
         client.cancel(job.id)
-        ended = service.wait_for(job.id, JobState.CANCELLED)
+        ended = service.wait_for(job.id, JobState.CANCELLED, timeout_s=150)
         cancelled_s = time.monotonic() - asked
         frames = client.frames(job.id, limit=5000).items
         numbers = [change.number for change in client.transitions(job.id)]
@@ -150,7 +150,7 @@ def test_a_service_restarted_on_another_day_adopts_its_worker_and_starts_what_is
     service: RunningService, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with service.client as client:
-        first = client.launch(tiny_job(steps=100_000))
+        first = client.launch(tiny_job(steps=100_000, record={"every": 20}))
         service.wait_for(first.id, lambda j: j.progress.frames > 2)
     stored = []
     for jump_s in (DAY_S, -DAY_S):
@@ -165,7 +165,7 @@ def test_a_service_restarted_on_another_day_adopts_its_worker_and_starts_what_is
     with service.client as client:
         queued = [client.launch(tiny_job()).id]
         client.cancel(first.id)
-    service.wait_for(first.id, JobState.CANCELLED)
+    service.wait_for(first.id, JobState.CANCELLED, timeout_s=150)
     service.wait_for(queued[0], JobState.SUCCEEDED, timeout_s=100)
     clock.set(0)
     with service.client as client:
