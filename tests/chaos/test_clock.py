@@ -81,7 +81,7 @@ def wait_for_clock(service: RunningService, offset_s: int) -> None:
     """Waits until the service's answers carry the new time; uvicorn reads the clock once a second."""
     deadline = time.monotonic() + 20
     while True:
-        date = httpx.get(f"{service.url}/healthz", trust_env=False).headers["date"]
+        date = httpx.get(f"{service.url}/healthz", trust_env=False, timeout=60).headers["date"]
         if abs(parsedate_to_datetime(date).timestamp() - time.time() - offset_s) < 5:
             return
         assert time.monotonic() < deadline, date
@@ -93,7 +93,7 @@ def test_jumps_of_a_day_harm_neither_order_nor_leases_nor_tickets(
 ) -> None:
     with service.client as client:
         job = client.launch(tiny_job(steps=100_000, record={"every": 20}))
-        service.wait_for(job.id, lambda j: j.progress.frames > 2)
+        service.wait_for(job.id, lambda j: j.progress.frames > 2, timeout_s=200)
     events: list[tuple[int, int]] = []
 
     def follow() -> None:
@@ -111,14 +111,14 @@ def test_jumps_of_a_day_harm_neither_order_nor_leases_nor_tickets(
             clock.set(jump_s)
             wait_for_clock(service, jump_s)
             before = client.job(job.id).progress.frames
-            after = service.wait_for(job.id, lambda j, n=before: j.progress.frames > n + 3)
+            after = service.wait_for(job.id, lambda j, n=before: j.progress.frames > n + 3, timeout_s=200)
             assert (after.state, after.attempt) == (JobState.RUNNING, 0), "the worker keeps its lease"
             assert after.progress.eta_s is not None
             etas.append(after.progress.eta_s)
         address = f"ws://127.0.0.1:{service.port}/v1/jobs/{job.id}/live?ticket={ticket}"
         with websockets.sync.client.connect(address, proxy=None) as viewer:
             assert '"type":"job"' in str(viewer.recv()), "a ticket lives a minute, whatever the clock says"
-        ready = httpx.get(f"{service.url}/readyz", trust_env=False)
+        ready = httpx.get(f"{service.url}/readyz", trust_env=False, timeout=60)
         assert ready.status_code == 200, ready.text
     assert max(etas) < 10 * min(etas), "the rest of the run is reckoned from steps, not from the wall clock"
     with service.client as client:
@@ -157,7 +157,7 @@ def test_a_service_restarted_on_another_day_adopts_its_worker_and_starts_what_is
 ) -> None:
     with service.client as client:
         first = client.launch(tiny_job(steps=100_000, record={"every": 20}))
-        service.wait_for(first.id, lambda j: j.progress.frames > 2)
+        service.wait_for(first.id, lambda j: j.progress.frames > 2, timeout_s=200)
     stored = []
     for jump_s in (DAY_S, -DAY_S):
         service.stop(signal.SIGKILL)
@@ -167,7 +167,9 @@ def test_a_service_restarted_on_another_day_adopts_its_worker_and_starts_what_is
             adopted = client.job(first.id)
             assert adopted.state is JobState.RUNNING
             before = adopted.progress.frames
-        assert service.wait_for(first.id, lambda j, n=before: j.progress.frames > n).attempt == 0
+        assert (
+            service.wait_for(first.id, lambda j, n=before: j.progress.frames > n, timeout_s=200).attempt == 0
+        )
     with service.client as client:
         queued = [client.launch(tiny_job()).id]
         client.cancel(first.id)
