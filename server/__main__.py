@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import nullcontext
 from types import FrameType
@@ -10,9 +11,10 @@ import uvicorn
 
 from server.app import create_app
 from server.execution.supervisor import AlreadySupervised, exclusive
+from server.operation import logs
 from server.service import Service
 from server.settings import Settings
-from server.startup import CannotStart, configure_log, open_service, read_settings
+from server.startup import CannotStart, open_service, read_settings, warn_of_unknown_variables
 
 
 class Server(uvicorn.Server):
@@ -41,21 +43,31 @@ def serve(settings: Settings) -> bool:
             create_app(service),
             host=settings.host,
             port=settings.port,
-            log_level="warning",
+            log_config=None,  # its lines go where ours go: server.operation.logs
+            access_log=False,
             timeout_graceful_shutdown=1,
             ws_max_size=2**20,
             server_header=False,
         )
         server = Server(config, service)
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn sends itself the signal again once it has stopped, to die of it; to stop when asked is success.
+            signal.signal(sig, _stopped_already)
         server.run()
     return server.started
 
 
+def _stopped_already(_: int, __: FrameType | None) -> None:
+    """Takes the signal that uvicorn has acted upon."""
+
+
 def main() -> int:
-    """Runs the service; returns the exit status."""
-    configure_log()
+    """Runs the service; returns the exit status: 0 also when it was asked to stop."""
     try:
-        return 0 if serve(read_settings()) else 1
+        settings = read_settings()
+        logs.configure(settings)
+        warn_of_unknown_variables()
+        return 0 if serve(settings) else 1
     except (CannotStart, AlreadySupervised) as error:
         print(f"sm3: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2

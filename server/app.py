@@ -17,8 +17,20 @@ from server.execution.sealing import sealing_beside
 from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
+from server.operation.requests import Observed
 from server.problems import Refusal
-from server.routes import catalogue, checkpoints, comparisons, export, frames, health, jobs, streams, worker
+from server.routes import (
+    catalogue,
+    checkpoints,
+    comparisons,
+    export,
+    frames,
+    health,
+    jobs,
+    metrics,
+    streams,
+    worker,
+)
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
 from server.store import KeyReused, NotEnded, QueueFull, StaleAttempt, UnknownComparison, UnknownJob
@@ -67,11 +79,23 @@ def create_app(service: Service) -> FastAPI:
         app.add_exception_handler(conflict, _on_conflict)
     app.add_exception_handler(QueueFull, _on_queue_full)
     app.add_exception_handler(KeyReused, _on_key_reused)
-    for module in (jobs, export, worker, checkpoints, frames, streams, comparisons, catalogue, health):
+    for module in (
+        jobs,
+        export,
+        worker,
+        checkpoints,
+        frames,
+        streams,
+        comparisons,
+        catalogue,
+        health,
+        metrics,
+    ):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))
+    app.add_middleware(Observed, measures=service.measures)  # the last one added is the outermost
     return app
 
 

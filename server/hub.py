@@ -95,3 +95,9 @@ class Hub:
     def num_viewers(self) -> int:
         """How many viewers there are, of all jobs."""
         return sum(channel.viewers for channel in self._channels.values())
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the frames that are held for viewers."""
+        items = [item for channel in list(self._channels.values()) for item in list(channel.ring)]
+        return sum(len(item.blob) for item in items if isinstance(item, StoredFrame))

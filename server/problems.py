@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from server.operation.requests import REQUEST_ID, request_id
 from sm3.remote.frames import FrameError
 from sm3.remote.wire import FieldFault, Problem
 
@@ -73,6 +76,7 @@ def not_found(what: str, given: str, remedy: str) -> Refusal:
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Returns the HTTP response that carries ``problem``."""
+    problem = problem.model_copy(update={"request_id": request_id()})
     return Response(problem.model_dump_json(), problem.status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
@@ -153,6 +157,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DBAPIError, _on_store)
     app.add_exception_handler(PoolExhausted, _on_store)
+    app.add_exception_handler(OSError, _on_os)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -219,30 +224,48 @@ def _methods(request: Request) -> set[str]:
 def _on_store(request: Request, error: Exception) -> Response:
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError) and not _is_gone(error):
         return _on_bug(request, error)
-    text = str(error.orig if isinstance(error, DBAPIError) else error)
-    _LOG.error("store", path=request.url.path, error=text)
-    if any(words in text for words in _FULL):
-        status, slug, detail = (
-            507,
-            "disk-full",
-            "The store's disk is full; nothing was stored. Free some space.",
-        )
-    else:
-        status, slug, detail = (
-            503,
-            "store-unavailable",
-            "The store does not answer; nothing was stored. Try again.",
-        )
-    return respond(
-        Problem(
-            type=f"urn:sm3-scope:problem:{slug}", title="Store unavailable", status=status, detail=detail
-        ),
-        {"Retry-After": "2"},
+    _LOG.error(
+        "store", path=request.url.path, error=str(error.orig if isinstance(error, DBAPIError) else error)
     )
+    if is_storage_full(error):
+        return respond(_INSUFFICIENT, {"Retry-After": "2"})
+    return respond(_UNAVAILABLE, {"Retry-After": "2"})
 
 
-# SQLite's words, then those of the system that PostgreSQL passes on.
-_FULL = ("is full", "disk I/O", "No space left")
+def _on_os(request: Request, error: Exception) -> Response:
+    if not is_storage_full(error):
+        return _on_bug(request, error)
+    _LOG.error("disk full", path=request.url.path, error=str(error))
+    return respond(_INSUFFICIENT, {"Retry-After": "2"})
+
+
+_INSUFFICIENT = Problem(
+    type="urn:sm3-scope:problem:insufficient-storage",
+    title="No room to store this",
+    status=507,
+    detail="The service's disk is full; nothing of this request was stored, and what was acknowledged before is safe. "
+    "Free some space on the service's machine; workers keep their frames and send them again.",
+)
+_UNAVAILABLE = Problem(
+    type="urn:sm3-scope:problem:store-unavailable",
+    title="Store unavailable",
+    status=503,
+    detail="The store does not answer; nothing was stored. Try again.",
+)
+
+
+def is_storage_full(error: Exception) -> bool:
+    """Whether ``error`` (of SQLAlchemy or the system) says that a disk is full or does not take what is written."""
+    if isinstance(error, DBAPIError):
+        cause = error.orig
+        if isinstance(cause, sqlite3.Error):
+            return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_FULL
+        return getattr(cause, "sqlstate", None) == _POSTGRES_DISK_FULL
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+_SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_POSTGRES_DISK_FULL = "53100"
 
 
 def _is_gone(error: DBAPIError) -> bool:
@@ -250,12 +273,13 @@ def _is_gone(error: DBAPIError) -> bool:
     return bool(error.connection_invalidated)
 
 
-def _on_bug(request: Request, error: Exception) -> JSONResponse:
+def _on_bug(request: Request, error: Exception) -> Response:
     _LOG.error("unhandled", path=request.url.path, exc_info=error)
     problem = Problem(
         type="urn:sm3-scope:problem:internal",
         title="Internal error",
         status=500,
-        detail="The service met an error of its own; its log has the traceback.",
+        detail="The service met an error of its own; its log has the traceback, under this request's id.",
     )
-    return JSONResponse(problem.model_dump(mode="json"), 500, media_type=MEDIA_TYPE)
+    # Written outside of every middleware, so the id is put on here.
+    return respond(problem, {REQUEST_ID: request_id()})

@@ -18,6 +18,10 @@ from server import checkpoint_files
 from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
 from server.home import home_id
 from server.hub import Hub
+from server.operation.measures import Measures
+from server.operation.present import Present
+from server.operation.readiness import Readiness
+from server.operation.transitions import count_transitions
 from server.problems import Refusal, not_found
 from server.settings import Settings
 from server.store import (
@@ -36,7 +40,8 @@ from sm3.remote.wire import JobView
 class Service:
     """The parts of a running service.
 
-    ``kick`` wakes the supervisor: there may be something to start or to stop.
+    ``kick`` wakes the supervisor: there may be something to start or to stop; ``supervised_s`` is when it last
+    finished a round here, in monotonic seconds.
     """
 
     settings: Settings
@@ -49,7 +54,10 @@ class Service:
     home: str
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
+    measures: Measures = field(default_factory=Measures)
     kick: Callable[[], None] = lambda: None
+    supervised_s: float | None = None
+    readiness: Readiness = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -70,6 +78,11 @@ class Service:
             token,
             home_id(settings.data_dir),
         )
+
+    def __post_init__(self) -> None:
+        self.readiness = Readiness(self)
+        count_transitions(self.database, self.measures)
+        self.measures.registry.register(Present(self.settings, self.database, self.jobs, self.hub))
 
     async def changed(self, job: JobView) -> JobView:
         """Tells viewers and the supervisor that ``job`` changed; returns it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,23 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.store.segments import check_place
 from sm3.remote.settings import TOKEN_FILE, default_data_dir
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """From which level on events are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class Settings(BaseSettings):
@@ -73,6 +91,15 @@ class Settings(BaseSettings):
         (), description="origins of pages that may open the live WebSocket; empty: pages on loopback"
     )
 
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="json, console, or auto: json unless on a terminal"
+    )
+    log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
+    metrics_open: bool = Field(
+        False, description="true: GET /metrics needs no token; only allowed on loopback"
+    )
+    min_free_bytes: int = Field(64 * 2**20, ge=0, description="less room than this on a disk: not ready")
+
     @field_validator("data_dir", "cache_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
@@ -91,6 +118,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"SM3_AUTH=false and SM3_HOST={self.host}: without a token the service listens on loopback "
                 "only. Set SM3_AUTH=true (the default) or SM3_HOST=127.0.0.1."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_open_metrics(self) -> Self:
+        if self.metrics_open and not self.is_loopback:
+            raise ValueError(
+                f"SM3_METRICS_OPEN=true and SM3_HOST={self.host}: without a token /metrics is answered on loopback "
+                "only. Set SM3_METRICS_OPEN=false (the default) and give your scraper a token."
             )
         return self
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+from importlib.metadata import version
 
 import structlog
+from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,25 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.problems import faults
 from server.service import Service
 from server.settings import Settings
+from sm3.remote.settings import unknown_variables
 from sm3.remote.wire import FieldFault
+
+_LOG = structlog.get_logger("server.startup")
 
 
 class CannotStart(Exception):  # noqa: N818 - reads as what it is
     """Something that a person has to change first; the message is one sentence."""
-
-
-def configure_log() -> None:
-    """Makes the log one line an event, with plain tracebacks: those with local variables would show passwords."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-        ],
-    )
 
 
 def read_settings() -> Settings:
@@ -41,10 +31,21 @@ def read_settings() -> Settings:
         raise CannotStart("; ".join(map(_setting, faults(error.errors())))) from error
 
 
+def warn_of_unknown_variables() -> None:
+    """Logs each ``SM3_*`` variable that sets nothing, with the name that was probably meant."""
+    for variable in unknown_variables(Settings.model_fields):
+        _LOG.warning("unknown setting", variable=variable.name, told=str(variable))
+
+
 def open_service(settings: Settings) -> Service:
     """Returns a service with its store open. Raises `CannotStart` if the store cannot be opened."""
     try:
         return Service.open(settings)
+    except CommandError as error:
+        raise CannotStart(
+            f"the store was written by a newer version, whose schema this one ({version('sm3-scope')}) does not know "
+            f"({error}). Install that version, or restore a backup that this one made into another SM3_DATA_DIR."
+        ) from error
     except (OSError, ValueError, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or error
         if settings.database_url:

@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from sm3 import cli_jobs, transfer
+from sm3 import backup, cli_jobs, transfer
 from sm3.cli_arguments import ERR, OUT, JobArgument, find_job
 from sm3.cli_assignments import AssignmentOption, changes_from
+from sm3.doctor import command as doctor
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import VariantStatistics
 from sm3.remote.job_specs import JobSpec
-from sm3.remote.settings import ClientSettings
+from sm3.remote.settings import ClientSettings, unknown_variables
 from sm3.remote.wire import JobState, JobView
 from sm3.up import CannotStart, Instance, running
 
@@ -217,10 +218,14 @@ def _exit_with(job: JobView) -> None:
 
 cli_jobs.register(app)
 transfer.add_to(app, find_job)
+backup.register(app)
+doctor.register(app)
 
 
 def main() -> None:
     """Entry point: every refusal is one sentence on stderr and exit status 1."""
+    for variable in unknown_variables():
+        ERR.print(f"Warning: {variable}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     try:
         app()
     except ServiceError as error:

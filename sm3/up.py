@@ -136,7 +136,8 @@ class Instance:
 
     def _wait_ready(self, service: Child) -> None:
         with Client(self.url, timeout_s=2.0) as client:
-            self._wait(service, client.is_ready)
+            # Not is_ready: a disk that is nearly full is no reason not to look at what is stored.
+            self._wait(service, client.is_alive)
 
     def _wait_listening(self, child: Child, port: int) -> None:
         def listening() -> bool:

@@ -120,6 +120,11 @@ def test_without_a_service_every_command_says_what_to_do() -> None:
         assert "Traceback" not in refused.stderr
 
 
+def test_a_misspelt_setting_is_warned_about_with_the_right_name() -> None:
+    refused = sm3("list", SM3_ULR="http://127.0.0.1:9", SM3_URL="http://127.0.0.1:9")
+    assert "SM3_ULR sets nothing. Is SM3_URL meant?" in refused.stderr
+
+
 def test_the_token_is_printed_for_curl(service: RunningService) -> None:
     assert sm3("token", **at(service)).stdout.strip() == service.token
 

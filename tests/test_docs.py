@@ -6,12 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
+from server.service import Service
 from server.settings import Settings
-from sm3.remote.settings import ClientSettings
+from sm3.remote.settings import SERVICE_SETTINGS, ClientSettings
 from tests.conftest import RunningService
 
 ROOT = Path(__file__).parents[1]
@@ -62,11 +65,55 @@ def test_the_readmes_curl_session_runs_as_printed(service: RunningService, tmp_p
     assert (tmp_path / "frame.safetensors").stat().st_size > 1000
 
 
-def test_every_setting_is_in_the_table_and_no_other() -> None:
-    table = (ROOT / "docs" / "settings.md").read_text()
-    documented = {name.lower() for name in re.findall(r"`SM3_(\w+)`", table)}
-    assert documented >= set(Settings.model_fields) | set(ClientSettings.model_fields)
-    assert documented <= set(Settings.model_fields) | set(ClientSettings.model_fields)
+def settings_table() -> dict[str, tuple[str, str]]:
+    """Returns name to (default, meaning), as documented."""
+    rows = re.findall(
+        r"^\| `SM3_(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs" / "settings.md").read_text(), re.M
+    )
+    return {name.lower(): (default, meaning) for name, default, meaning in rows}
+
+
+def test_every_setting_is_in_the_table_once_and_no_other_is() -> None:
+    names = re.findall(r"^\|[^|]*`SM3_(\w+)`", (ROOT / "docs" / "settings.md").read_text(), re.M)
+    assert sorted(map(str.lower, names)) == sorted({*Settings.model_fields, *ClientSettings.model_fields})
+    assert set(settings_table()) == {*Settings.model_fields, *ClientSettings.model_fields}
+
+
+def test_the_tables_defaults_are_the_codes() -> None:
+    table = settings_table()
+    for model in (Settings, ClientSettings):
+        for name, field in model.model_fields.items():
+            printed = re.fullmatch(r"`(.+)`", table[name][0])
+            if field.default_factory is not None or field.default in {"", ()}:
+                assert printed is None, f"{name}: its default is computed, so it is told in words"
+            else:
+                assert printed, name
+                value = TypeAdapter(field.annotation).validate_python(printed[1], strict=False)
+                assert value == field.default, name
+
+
+def test_a_closed_set_is_listed_whole() -> None:
+    table = settings_table()
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum):
+            assert all(f"`{member}`" in table[name][1] for member in field.annotation), name
+
+
+def test_the_page_on_operation_lists_every_metric_and_no_other(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| (`sm3_.+?`) \| \w+ \|", (ROOT / "docs" / "operation.md").read_text(), re.M)
+    documented = {
+        name for row in rows for name in re.findall(r"`(sm3_\w+?)(?:_total|_info)?(?:\{.*?\})?`", row)
+    }
+    service = Service.open(Settings(data_dir=tmp_path))
+    exported = {
+        family.name for family in service.measures.registry.collect() if family.name.startswith("sm3_")
+    }
+    service.database.close()
+    assert documented == exported
+
+
+def test_clients_know_the_names_of_the_services_settings() -> None:
+    assert set(Settings.model_fields) == SERVICE_SETTINGS
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import sys
 from server.execution.local import LocalExecutor
 from server.execution.sealing import sealing_beside
 from server.execution.supervisor import AlreadySupervised, Supervisor, exclusive
+from server.operation import logs
 from server.service import Service
-from server.startup import CannotStart, configure_log, open_service, read_settings
+from server.startup import CannotStart, open_service, read_settings, warn_of_unknown_variables
 
 
 async def supervise(service: Service) -> None:
@@ -32,9 +33,10 @@ async def supervise(service: Service) -> None:
 
 def main() -> int:
     """Runs the supervisor; returns the exit status."""
-    configure_log()
     try:
         settings = read_settings()
+        logs.configure(settings)
+        warn_of_unknown_variables()
         if settings.slots == 0:
             raise CannotStart("SM3_SLOTS=0 leaves nothing to do; set it to at least 1.")
         service = open_service(settings)

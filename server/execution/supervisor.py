@@ -23,10 +23,10 @@ from server.execution.base import Ask, Executor, Launch
 from server.execution.settle import Settler
 from server.execution.watch import Watch
 from server.hub import Item
+from server.operation.readiness import ALIVE_FILE
 from server.service import Service
 from sm3.remote.wire import JobState, JobView
 
-ALIVE_FILE = "supervisor.alive"
 LOCK_FILE = "supervisor.lock"
 STOPPED = "the service was stopped"
 KEEP_LABEL = "keep"
@@ -134,6 +134,7 @@ class Supervisor:
             free -= 1
         self._clear_away()
         (self.service.settings.data_dir / ALIVE_FILE).touch()
+        self.service.supervised_s = time.monotonic()
         return changed
 
     def _look_after(self, job: JobView) -> Changed:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -30,7 +31,7 @@ from sm3.remote.wire import FrameEvent, Gap, JobMessage, JobState, JobView, Ping
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
 _PAGE = 500
-POLICY_VIOLATION = 1008
+POLICY_VIOLATION, SERVICE_RESTART = 1008, 1012
 
 
 @router.get("/events", dependencies=ADMIN, response_class=EventSourceResponse)
@@ -149,6 +150,9 @@ async def live(socket: WebSocket, here: ServiceDep, job_id: str, ticket: str = "
             for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
                 if isinstance(outcome, Exception) and not isinstance(outcome, _GONE):
                     raise outcome
+    if here.stopping.is_set():
+        with suppress(WebSocketDisconnect, RuntimeError):  # it left first
+            await socket.close(SERVICE_RESTART, "the service is stopping")
 
 
 # What sending to, or receiving from, a viewer that has left raises.
@@ -182,6 +186,7 @@ async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Curs
                 if sent[0] == key[0] and key[1] > sent[1] + 1:
                     gap = Gap(attempt=key[0], first=sent[1] + 1, last=key[1] - 1)
                     await socket.send_text(gap.model_dump_json())
+                    here.measures.gaps.inc()
                 await socket.send_bytes(item.blob)
                 sent = key
 

@@ -25,8 +25,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 LOCK_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 5
@@ -37,6 +38,8 @@ _POOL_SIZE, _POOL_OVERFLOW = 10, 40
 
 class Database:
     """An engine whose schema is the newest.
+
+    ``sessions`` makes the writing sessions; whoever wants to hear of commits listens to its events.
 
     Args:
         url: SQLAlchemy URL of SQLite or PostgreSQL.
@@ -54,12 +57,12 @@ class Database:
         )
         self._reader = self.engine.execution_options(**readonly)
         self._writer = self.engine.execution_options(sm3_write=True)
+        self.sessions = sessionmaker(self._writer, expire_on_commit=False, info={_WRITES: True})
         self.migrate()
 
     def migrate(self, revision: str = "head") -> None:
         """Brings the schema up to ``revision``; a no-op when it is there. Services that start at once take turns."""
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config = _alembic()
         with self._writer.begin() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
@@ -76,7 +79,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at its end, or changes nothing if the block raises."""
-        with Session(self._writer, expire_on_commit=False, info={_WRITES: True}) as session, session.begin():
+        with self.sessions.begin() as session:
             yield session
 
     def close(self) -> None:
@@ -131,6 +134,17 @@ def _postgresql(url: URL) -> Engine:
         )
     except ModuleNotFoundError as error:
         raise ValueError("PostgreSQL needs its driver: pip install 'sm3-scope[postgres]'") from error
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Returns the schema revisions that this version knows, newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions())
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _set_pragmas(connection: sqlite3.Connection, _: Any) -> None:

@@ -43,8 +43,9 @@ def main() -> int:
             )
             word = _attempt(client, tracker, arguments, report, stop)
             _leave(word, arguments.folder / f"attempt-{arguments.attempt}.outcome.json")
-            tracker.close(_DELIVERY_S if stop.wish is None else _HURRIED_DELIVERY_S)
-            if word.state != "paused":
+            is_paused = word.state == "paused"
+            tracker.close(_DELIVERY_S if stop.wish is None else _HURRIED_DELIVERY_S, for_good=not is_paused)
+            if not is_paused:
                 report(word)
     return 1 if word.state == "failed" else 0
 
@@ -92,7 +93,11 @@ def _attempt(
         _say(traceback.format_exc())
         cause = f"{type(error).__name__}: {error}"[:20_000]
         return WorkerReport(attempt=arguments.attempt, state="failed", cause=cause)
-    return WorkerReport(attempt=arguments.attempt, state="succeeded", cause=f"all {spec.steps:,} steps done")
+    return WorkerReport(
+        attempt=arguments.attempt,
+        state="succeeded",
+        cause=f"all {spec.steps:,} steps done{tracker.drops_in_words}",
+    )
 
 
 def _reporter(client: Client, job_id: str) -> Callable[[WorkerReport], None]:

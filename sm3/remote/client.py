@@ -279,10 +279,17 @@ class Client(Transfer):
         """Returns what a job can record."""
         return self._get("/v1/statistics", StatisticList).items
 
+    def is_alive(self) -> bool:
+        """Whether the service answers, be it only to say what it lacks."""
+        return self._answers("/healthz")
+
     def is_ready(self) -> bool:
-        """Whether the service answers and can read its store."""
+        """Whether the service answers and can do its work: store, room on its disks, supervisor."""
+        return self._answers("/readyz")
+
+    def _answers(self, path: str) -> bool:
         try:
-            self._request("GET", "/readyz")
+            self._request("GET", path)
         except RemoteError:
             return False
         return True

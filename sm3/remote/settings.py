@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PREFIX = "SM3_"
+SERVICE_SETTINGS = frozenset({
+    "allowed_hosts",
+    "auth",
+    "cache_dir",
+    "cancel_grace_s",
+    "cors_origins",
+    "data_dir",
+    "database_url",
+    "heartbeat_s",
+    "host",
+    "log_format",
+    "log_level",
+    "metrics_open",
+    "min_free_bytes",
+    "port",
+    "slots",
+    "stop_workers_on_exit",
+    "token",
+    "worker_threads",
+    "worker_url",
+})
+"""What the service alone can be told (a test keeps it equal): a client must not take these for misspelt."""
 TOKEN_FILE = "token"  # noqa: S105 - a file name
 
 
@@ -39,3 +66,35 @@ class ClientSettings(BaseSettings):
             return (self.data_dir / TOKEN_FILE).read_text(encoding="ascii").strip()
         except OSError:
             return ""
+
+
+@dataclass(frozen=True)
+class UnknownVariable:
+    """An ``SM3_*`` variable that sets nothing, and the name that it resembles most, '' if none."""
+
+    name: str
+    nearest: str
+
+    def __str__(self) -> str:
+        """Says so in a sentence."""
+        meant = f" Is {self.nearest} meant?" if self.nearest else ""
+        return f"{self.name} sets nothing.{meant} docs/settings.md lists what can be set."
+
+
+def unknown_variables(
+    known: Iterable[str] = SERVICE_SETTINGS, environment: Mapping[str, str] | None = None
+) -> tuple[UnknownVariable, ...]:
+    """Returns the ``SM3_*`` variables of ``environment`` (default: this process') that set nothing.
+
+    Args:
+        known: names of the service's settings; the client's are known anyway.
+        environment: variable to value.
+    """
+    names = {PREFIX + name.upper() for name in (*known, *ClientSettings.model_fields)}
+    given = os.environ if environment is None else environment
+    # pydantic-settings takes either case, so a name in small letters is no fault.
+    unknown = sorted(name for name in given if name.upper().startswith(PREFIX) and name.upper() not in names)
+    return tuple(
+        UnknownVariable(name, next(iter(difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.7)), ""))
+        for name in unknown
+    )

@@ -2,8 +2,8 @@
 
 The loop's side (:meth:`Tracker.scalar`, :meth:`Tracker.frame`) only writes to disk; a background thread delivers,
 in order, and forgets a frame when the service has acknowledged it. Training never waits for the network: if the
-service is away, frames wait in the spool; if the spool is full, the newest frame's arrays are dropped and
-counted, its scalars travel with the next one.
+service is away, frames wait in the spool; if the spool or its disk is full, the newest frame's arrays are dropped and
+counted, its scalars travel with the next one, or at the latest when the tracker is closed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sm3.remote.wire import Manifest
 
 _LOG = logging.getLogger(__name__)
 _MAX_WAITING_POINTS = 1_000_000
+_ROOM_PAUSE_S = 0.2
 _PAUSE_S = 1.0
 # Its job has ended or is gone (and its token with it), or it is out of date: nothing more is wanted of this attempt.
 _FENCED = frozenset({403, 409})
@@ -57,6 +58,8 @@ class Tracker:
         self._given_up: str | None = None
         self.seq = 0
         self.frames_dropped = 0
+        self._dropped_step: int | None = None
+        self._why_dropped = ""
         self._thread = threading.Thread(target=self._deliver_all, name="sm3-tracker", daemon=True)
         self._thread.start()
 
@@ -79,17 +82,24 @@ class Tracker:
         """
         if self._given_up is not None:
             return
+        self._put(step, arrays)
+
+    def _put(self, step: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Spools a frame, or keeps its scalars for the next one."""
         self.scalar("frames_dropped", step, self.frames_dropped)
         scalars = Scalars.from_points(self._points)
         blob = encode(Frame(self._job_id, self._attempt, self.seq, step, self._now(), arrays, scalars))
         try:
             self._spool.put(self._attempt, self.seq, blob)
         except OSError as error:
-            self.frames_dropped += 1
             self._points = [point for point in self._points if point.series != "frames_dropped"]
-            _LOG.warning("frame of step %d dropped: %s", step, error)
+            if self._dropped_step != step:  # not counted again when only its scalars are tried once more
+                self.frames_dropped += 1
+                _LOG.warning("frame of step %d dropped: %s", step, error)
+            self._dropped_step, self._why_dropped = step, error.strerror or str(error)
             return
         self._points.clear()
+        self._dropped_step = None
         with self._changed:
             self.seq += 1
             self._changed.notify_all()
@@ -111,13 +121,33 @@ class Tracker:
         self._points = [Point(*point) for point in state["points"]]
         self.seq, self.frames_dropped = state["seq"], state["frames_dropped"]
 
-    def close(self, timeout_s: float = 30.0) -> bool:
-        """Waits up to ``timeout_s`` seconds for delivery; False if frames still wait in the spool."""
+    def close(self, timeout_s: float = 30.0, *, for_good: bool = True) -> bool:
+        """Waits up to ``timeout_s`` seconds for delivery; False if something has not reached the service.
+
+        Scalars that a full disk kept back are spooled first, as soon as there is room for them; not so where another
+        attempt goes on with them (``for_good`` is False).
+        """
+        deadline = time.monotonic() + timeout_s
+        while for_good and (step := self._dropped_step) is not None and self._given_up is None:
+            self._put(step, {})
+            if self._dropped_step is not None:
+                if time.monotonic() >= deadline:
+                    _LOG.error("%d scalars up to step %d are lost: no room", len(self._points), step)
+                    break
+                time.sleep(_ROOM_PAUSE_S)
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive() and self._given_up is None and not self._spool.pending()
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        is_whole = self._dropped_step is None and self._given_up is None
+        return is_whole and not self._thread.is_alive() and not self._spool.pending()
+
+    @property
+    def drops_in_words(self) -> str:
+        """How many frames' arrays were dropped and why, as part of a sentence; '' if none were."""
+        if not self.frames_dropped:
+            return ""
+        return f"; the arrays of {self.frames_dropped:,} frames were dropped ({self._why_dropped})"
 
     @property
     def fenced(self) -> str | None:
@@ -161,6 +191,7 @@ class Tracker:
             if error.problem.status not in _UNFIT:
                 raise
             self.frames_dropped += 1
+            self._why_dropped = str(error)
             _LOG.warning("frame %d refused: %s", entry.seq, error)
         entry.forget()
 

@@ -304,6 +304,7 @@ class Problem(View):
     status: int
     detail: str
     errors: tuple[FieldFault, ...] = ()
+    request_id: str = Field("", description="the `X-Request-ID` of the answer; the log's lines have it too")
 
 
 class JobMessage(View):

@@ -92,6 +92,38 @@ def test_a_full_spool_drops_arrays_counts_them_and_keeps_the_scalars(tmp_path: P
     assert last.scalars.latest() == {"loss": 2.5, "frames_dropped": 1.0}
 
 
+def test_scalars_that_a_full_disk_kept_back_at_the_end_are_sent_once_there_is_room(tmp_path: Path) -> None:
+    client = FakeClient()
+    track = tracker(client, tmp_path)
+    track._spool = Spool(tmp_path, limit_bytes=1)
+    for step in (1, 2):
+        track.scalar("loss", step, step / 2)
+        track.frame(step, ARRAYS)
+    assert track.frames_dropped == 2
+    assert "the arrays of 2 frames were dropped" in track.drops_in_words
+    making_room = threading.Timer(0.5, lambda: setattr(track, "_spool", Spool(tmp_path)))
+    making_room.start()
+    assert track.close(10)
+    making_room.join()
+    (frame,) = [decode(blob) for blob in client.frames]
+    assert (frame.seq, frame.step, dict(frame.arrays)) == (0, 2, {})
+    steps, losses = frame.scalars.by_series()["loss"]
+    assert (steps.tolist(), losses.tolist()) == ([1, 2], [0.5, 1.0])
+    assert frame.scalars.latest()["frames_dropped"] == 2.0
+
+
+def test_closing_on_a_disk_that_stays_full_says_that_something_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = tracker(FakeClient(), tmp_path)
+    track._spool = Spool(tmp_path, limit_bytes=1)
+    track.scalar("loss", 1, 1.0)
+    track.frame(1, ARRAYS)
+    assert not track.close(0.3)
+    assert "1 scalars up to step 1 are lost: no room" in caplog.text
+    assert track.frames_dropped == 1, "trying again is not dropping again"
+
+
 def test_a_frame_that_the_service_can_never_take_is_dropped_and_counted(tmp_path: Path) -> None:
     client = FakeClient()
     client.refuse_with = 422
