@@ -56,7 +56,7 @@ class Served:
 
 @contextmanager
 def serving(data_dir: Path, **settings: str) -> Iterator[Served]:
-    """Runs ``python -m server`` without slots on a free loopback port; ``settings`` are ``SM3_*`` without the prefix."""
+    """Runs ``python -m server`` without slots on a free loopback port; ``settings`` are ``SM3_…`` variables."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -66,7 +66,11 @@ def serving(data_dir: Path, **settings: str) -> Iterator[Served]:
     environment |= {f"SM3_{name}": value for name, value in given.items()}
     with (data_dir / "service.log").open("ab") as log:
         started = subprocess.Popen(
-            [sys.executable, "-m", "server"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "server"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
     try:
         served = Served(f"http://127.0.0.1:{port}", data_dir, psutil.Process(started.pid))

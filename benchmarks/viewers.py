@@ -122,7 +122,9 @@ class _Clients:
     ) -> None:
         self.pipe, far = multiprocessing.Pipe()
         self.result = folder / f"{kind}.npy"
-        plan = viewer_clients.Plan(kind, served.url, served.token, job_id, total, silent, count, str(self.result))
+        plan = viewer_clients.Plan(
+            kind, served.url, served.token, job_id, total, silent, count, str(self.result)
+        )
         self.process = multiprocessing.get_context("spawn").Process(
             target=viewer_clients.main, args=(plan, far)
         )
@@ -145,7 +147,7 @@ class _Clients:
 
 
 def _expect(pipe: Connection, word: str) -> None:
-    if not pipe.poll(120) or (heard := pipe.recv()) != word:
+    if not pipe.poll(120) or pipe.recv() != word:
         raise RuntimeError(f"the viewers did not say {word!r}")
 
 

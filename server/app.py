@@ -14,10 +14,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from server import problems
 from server.execution.local import LocalExecutor
 from server.execution.supervisor import Supervisor
+from server.following import following
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.problems import Refusal
-from server.routes import catalogue, comparisons, frames, health, jobs, streams
+from server.routes import catalogue, comparisons, frames, health, jobs, live, streams
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
 from server.store import StaleAttempt, UnknownComparison, UnknownJob
@@ -41,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
             stack.callback(service.database.close)
             if settings.slots:  # without slots another process supervises this store
                 await stack.enter_async_context(_supervision(service))
+            await stack.enter_async_context(following(service))
             stack.callback(service.stop)
             yield
 
@@ -63,7 +65,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
     app.add_exception_handler(IllegalMove, _on_conflict)
     app.add_exception_handler(StaleAttempt, _on_conflict)
-    for module in (jobs, frames, streams, comparisons, catalogue, health):
+    for module in (jobs, frames, streams, live, comparisons, catalogue, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)

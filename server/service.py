@@ -51,6 +51,7 @@ class Service:
             FrameStore(database),
             ComparisonStore(database),
             token,
+            Hub(settings.viewers, settings.viewers_per_job),
         )
 
     async def changed(self, job: JobView) -> JobView:
