@@ -16,6 +16,7 @@ import numpy as np
 import websockets
 
 OPENING_AT_ONCE = 50
+HEADER_BYTES = 32 * 1024
 _FRAME_EVENT = re.compile(rb"id: -?\d+:\d+:(\d+)\r\nevent: frame\r\n")
 _BLOB_SEQ = re.compile(rb'"seq":"(\d+)"')
 
@@ -127,7 +128,7 @@ async def _read_live(
     async with socket_:
         async for message in socket_:
             opened.set()
-            if isinstance(message, bytes) and (found := _BLOB_SEQ.search(message[:4096])):
+            if isinstance(message, bytes) and (found := _BLOB_SEQ.search(message[:HEADER_BYTES])):
                 row[int(found[1])] = time.monotonic()
 
 
