@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
-from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from server.events import ID_PATTERN, Format, PointsMode, Position
@@ -22,7 +21,9 @@ from server.story import Story, with_tail
 from server.stream_examples import NDJSON_EXAMPLE, SSE_EXAMPLE
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
-NDJSON = "application/x-ndjson"
+SSE, NDJSON = "text/event-stream", "application/x-ndjson"
+# X-Accel-Buffering: a proxy (nginx's name for it) hands on what comes instead of collecting it.
+_STREAMED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY_S = 5
 
 
@@ -50,8 +51,8 @@ CatchUp = Annotated[
 @router.get(
     "/events",
     dependencies=ADMIN,
-    response_class=EventSourceResponse,
-    responses=_answers("text/event-stream", SSE_EXAMPLE),
+    response_class=StreamingResponse,
+    responses=_answers(SSE, SSE_EXAMPLE),
 )
 async def events(
     here: ServiceDep,
@@ -62,7 +63,7 @@ async def events(
     last_event_id: Annotated[
         str | None, Header(pattern=ID_PATTERN, description="the newest id seen: go on behind it")
     ] = None,
-) -> EventSourceResponse:
+) -> StreamingResponse:
     """Streams the job's life as server-sent events.
 
     * `state`: a change of state.
@@ -77,8 +78,7 @@ async def events(
     story = await _story(
         here, job_id, last_event_id, tail, Format(sse=True), follow=follow, catch_up=catch_up
     )
-    # The story has heartbeats of its own, and only while there is no news.
-    return EventSourceResponse(story.tell(), ping=0)
+    return StreamingResponse(story.tell(), media_type=SSE, headers=_STREAMED)
 
 
 @router.get(
@@ -109,7 +109,7 @@ async def export(
     `follow=true` an empty line every few seconds without news shows that the connection is well.
     """
     story = await _story(here, job_id, after, tail, Format(sse=False, points=points), follow=follow)
-    return StreamingResponse(story.tell(), media_type=NDJSON, headers={"Cache-Control": "no-store"})
+    return StreamingResponse(story.tell(), media_type=NDJSON, headers=_STREAMED)
 
 
 async def _story(

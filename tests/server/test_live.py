@@ -269,8 +269,8 @@ def test_viewers_that_never_read_are_cut_and_those_that_read_miss_nothing(api: R
     async def scenario() -> None:
         async with viewer(api, job) as opened:
             await hear(opened, 1)
-            feeding = asyncio.create_task(asyncio.to_thread(job.feed, 60, size_bytes=400_000, tensors=300))
-            assert await hear(opened, 60) == [("frame", 0, seq) for seq in range(60)]
+            feeding = asyncio.create_task(asyncio.to_thread(job.feed, 45, size_bytes=400_000, tensors=300))
+            assert await hear(opened, 45) == [("frame", 0, seq) for seq in range(45)]
             await feeding
             await asyncio.to_thread(wait_for_viewers, api, 1)
 
