@@ -10,7 +10,8 @@ to feed; frames are those of the tiny language model with the default statistics
   between recording into the tracker and throwing away what was recorded. Same model, same statistics, same process:
   the ratio of a block's step time to that of its neighbour is the tracker's alone. Half of the processes begin with
   either kind, so the service is always busy. The median of the pairs of blocks, their middle half, and how often a
-  step with the tracker was the slower one.
+  step with the tracker was the slower one; beside it the thread's time inside the tracker's calls, and the process's
+  time outside the training thread (delivery), as shares of a step without them.
 """
 
 from __future__ import annotations
@@ -61,12 +62,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """Seconds a step of one block, as a clock on the wall, the training thread and the process see it."""
+    """Seconds a step of one block, as a clock on the wall, the training thread and the process see it.
+
+    ``tracker_s`` is how much of the thread's time passed inside the tracker's calls.
+    """
 
     tracked: bool
     wall_s: float
     thread_s: float
     process_s: float
+    tracker_s: float
 
 
 def main() -> None:
@@ -119,6 +124,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         },
         "beside_training": {
             "frames": trained[0] - after[0],
+            **_direct([block for own in blocks for block in own if block.tracked]),
             **{clock: _ratio([pair for own in pairs for pair in own], clock) for clock in _CLOCKS},
         },
         "load": load,
@@ -216,19 +222,24 @@ class _Training:
 def _block(plan: Plan, training: _Training, tracker: Tracker | None) -> Block:
     """Trains a block; without a tracker what is recorded is thrown away."""
     started = time.perf_counter(), time.thread_time(), time.process_time()
+    tracker_s = 0.0
     for _ in range(plan.steps):
         loss = training.step()
         if tracker is not None:
+            tracker_s -= time.thread_time()
             tracker.scalar("loss", training.step_number, loss)
+            tracker_s += time.thread_time()
         if training.step_number % FRAME_EVERY == 0:
             arrays, scalars = training.read()
             if tracker is not None:
+                tracker_s -= time.thread_time()
                 _record(tracker, training.step_number, arrays, scalars)
+                tracker_s += time.thread_time()
         else:
             training.optimizer.zero_grad()
     ended = time.perf_counter(), time.thread_time(), time.process_time()
     took = [(end - start) / plan.steps for start, end in zip(started, ended, strict=True)]
-    return Block(tracker is not None, *took)
+    return Block(tracker is not None, *took, tracker_s / plan.steps)
 
 
 def _record(
@@ -275,6 +286,17 @@ def _ratio(pairs: list[tuple[Block, Block]], clock: str) -> dict[str, float]:
         "tracked_slower": f"{sum(r > 1 for r in ratios)} of {len(ratios)}",
         "tracked_ms": round(1000 * median(getattr(t, clock) for t, _ in pairs), 2),
         "plain_ms": round(1000 * median(getattr(p, clock) for _, p in pairs), 2),
+    }
+
+
+def _direct(tracked: list[Block]) -> dict[str, float]:
+    """What the tracker's calls took of the training thread, measured around them: hardly touched by other load."""
+    inside, thread = (sum(getattr(block, name) for block in tracked) for name in ("tracker_s", "thread_s"))
+    process = sum(block.process_s for block in tracked)
+    return {
+        "tracker_ms_a_frame": round(1000 * FRAME_EVERY * inside / len(tracked), 2),
+        "tracker_share": round(inside / (thread - inside), 4),
+        "delivery_share": round((process - thread) / (thread - inside), 4),
     }
 
 

@@ -100,6 +100,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> Outcome:
         cpu_s, client_cpu_s = served.cpu_s() - cpu_s, sum(c.cpu_s() for c in clients) - client_cpu_s
         load["end"] = _load()
         threads = served.process.num_threads()
+        with served.client() as client:
+            viewers["end"] = _viewers(client)
         time.sleep(LAST_WAIT_S)
         arrivals = [each.finish() for each in clients]
         with served.client() as client:
