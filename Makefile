@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network lint format bench chaos-disk chaos-clock screenshots clean
+.PHONY: help run test test-slow test-network lint format bench bench-viewers bench-ingest chaos-disk chaos-clock screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ bench: $(VENV)/.installed  ## time a step beside torch's optimizers and two port
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.step --rounds 7 --json benchmarks/results.json
 	@$(BIN)/python -m benchmarks.report benchmarks/results.json benchmarks/results.md benchmarks/results.svg
 	@cat benchmarks/results.md
+
+bench-viewers: $(VENV)/.installed-test  ## 1,000 SSE and 200 WebSocket viewers of one job (2 minutes)
+	@$(BIN)/python -m benchmarks.viewers
+
+bench-ingest: $(VENV)/.installed-test  ## eight workers' frames: stored a second, and what a step costs (5 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ingest
 
 chaos-disk: $(VENV)/.installed-test  ## fill an 8 MB disk under store and spools, and free it (2 minutes, root)
 	@$(BIN)/pytest -m slow tests/chaos/test_disk_full.py

@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from server.app import create_app
+from server.connections import MAX_MESSAGE_BYTES, allow_connections, protocols
 from server.execution.supervisor import AlreadySupervised, exclusive
 from server.operation import logs
 from server.service import Service
@@ -39,14 +40,19 @@ def serve(settings: Settings) -> bool:
     """
     service = open_service(settings)
     with exclusive(settings.data_dir) if settings.slots else nullcontext():
+        allow_connections()
+        http, websocket = protocols(settings.viewer_stall_s)
         config = uvicorn.Config(
             create_app(service),
             host=settings.host,
             port=settings.port,
             log_config=None,  # its lines go where ours go: server.operation.logs
             access_log=False,
+            http=http,
+            ws=websocket,
             timeout_graceful_shutdown=1,
-            ws_max_size=2**20,
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_per_message_deflate=False,  # arrays hardly shrink, and each viewer would shrink them anew
             server_header=False,
         )
         server = Server(config, service)

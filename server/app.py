@@ -15,6 +15,7 @@ from server import problems
 from server.execution.local import LocalExecutor
 from server.execution.sealing import sealing_beside
 from server.execution.supervisor import Supervisor
+from server.following import following
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.operation.requests import Observed
@@ -27,6 +28,7 @@ from server.routes import (
     frames,
     health,
     jobs,
+    live,
     metrics,
     streams,
     worker,
@@ -55,6 +57,7 @@ def create_app(service: Service) -> FastAPI:
             if settings.slots:  # without slots another process supervises this store
                 await stack.enter_async_context(_supervision(service))
                 await stack.enter_async_context(sealing_beside(service))
+            await stack.enter_async_context(following(service))
             stack.callback(service.stop)
             yield
 
@@ -86,6 +89,7 @@ def create_app(service: Service) -> FastAPI:
         checkpoints,
         frames,
         streams,
+        live,
         comparisons,
         catalogue,
         health,

@@ -77,6 +77,7 @@ class Service:
             segments,
             token,
             home_id(settings.data_dir),
+            hub=Hub(settings.viewers, settings.viewers_per_job),
         )
 
     def __post_init__(self) -> None:

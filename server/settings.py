@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         description="ended jobs without the label 'keep' are deleted after as long; 0: never",
     )
     heartbeat_s: float = Field(5.0, gt=0, le=30, description="from sign of life to sign of life on streams")
+    viewers: int = Field(2000, ge=1, le=100_000, description="open streams, of all jobs together")
+    viewers_per_job: int = Field(2000, ge=1, le=100_000, description="open streams of one job")
+    viewer_stall_s: float = Field(
+        30.0, gt=0, le=3600, description="a connection whose other side reads nothing for so long is cut"
+    )
     stop_workers_on_exit: bool = Field(False, description="end workers with the service (`sm3 up` sets it)")
     allowed_hosts: tuple[str, ...] = Field(
         (), description="host names that requests may name; empty: loopback's"

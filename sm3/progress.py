@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import stamina
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sm3.remote.client import Client, Event, Unreachable
+from sm3.remote.client import Client, Unreachable
 from sm3.remote.wire import JobState, JobView, Memory
 
 _STYLE = {
@@ -64,7 +64,7 @@ def watch(client: Client, job_id: str, console: Console) -> JobView:
     bar = _bar(console, job)
     refreshed = 0.0
     with Live(_view(job, bar), console=console, refresh_per_second=8, transient=False) as live:
-        for event in _resilient_events(client, job_id):
+        for event in client.events(job_id, reconnect_s=_RECONNECT_S):
             if event.name != "end" and time.monotonic() - refreshed < _REFRESH_S:
                 continue
             job = patiently(client.job, job_id)
@@ -78,21 +78,6 @@ def watch(client: Client, job_id: str, console: Console) -> JobView:
 def patiently(call: Callable[[str], T], job_id: str) -> T:
     """Calls until the service answers; raises `Unreachable` after half a minute without an answer."""
     return call(job_id)
-
-
-def _resilient_events(client: Client, job_id: str) -> Iterator[Event]:
-    """Yields the job's events to its end, over as many connections as it takes."""
-    seen: str | None = None
-    while True:
-        patiently(client.job, job_id)
-        try:
-            for event in client.events(job_id, last_event_id=seen):
-                seen = event.id
-                yield event
-                if event.name == "end":
-                    return
-        except Unreachable:
-            time.sleep(_REFRESH_S)
 
 
 def _bar(console: Console, job: JobView) -> Progress:
@@ -133,7 +118,7 @@ def _view(job: JobView, bar: Progress) -> RenderableType:
 def _print_milestones(client: Client, job: JobView, console: Console) -> JobView:
     """The same for a pipe or a file: a line a tenth of the way."""
     tenth = -1
-    for event in _resilient_events(client, job.id):
+    for event in client.events(job.id, reconnect_s=_RECONNECT_S):
         if event.name == "state":
             console.print(f"{event.data['state']}: {event.data['cause']}", markup=False, highlight=False)
         elif event.name == "frame" and (reached := 10 * event.data["step"] // job.spec.steps) > tenth:

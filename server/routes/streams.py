@@ -1,231 +1,142 @@
-"""``/events`` (SSE) and ``/live`` (WebSocket): a job as it happens.
+"""``/events`` (SSE) and ``/events.ndjson``: a job's life, as it happens or as it happened.
 
-SSE ids have the form ``transition:attempt:seq``: the newest of each that the reader has seen. A reader that
-comes back with ``Last-Event-ID`` goes on exactly there, from the store, whatever the service did meanwhile.
+Ids have the form ``transition:attempt:seq``: the newest of each that the reader has seen. A reader that comes
+back with ``Last-Event-ID`` goes on exactly there, from the store, whatever the service did meanwhile.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import math
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from server.hub import Cursor
+from server.events import ID_PATTERN, Format, PointsMode, Position
+from server.hub import TooManyViewers
+from server.problems import Refusal
 from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
-from server.store.frames import StoredFrame
-from server.store.recording import is_job_wide
-from sm3.remote.frames import Scalars, encode_scalars, read_header
-from sm3.remote.wire import FrameEvent, Gap, JobMessage, JobState, JobView, Ping, Select, Transition
+from server.story import Story, with_tail
+from server.stream_examples import NDJSON_EXAMPLE, SSE_EXAMPLE
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
-_PAGE = 500
-POLICY_VIOLATION, SERVICE_RESTART = 1008, 1012
+SSE, NDJSON = "text/event-stream", "application/x-ndjson"
+# X-Accel-Buffering: a proxy (nginx's name for it) hands on what comes instead of collecting it.
+_STREAMED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_RETRY_S = 5
 
 
-@router.get("/events", dependencies=ADMIN, response_class=EventSourceResponse)
+def _answers(media_type: str, example: str) -> dict[int | str, dict[str, Any]]:
+    content = {media_type: {"schema": {"type": "string"}, "example": example}}
+    return {
+        200: {"description": "the stream", "content": content},
+        503: {"description": "as many viewers as are allowed; `Retry-After` says when to come again"},
+    }
+
+
+Tail = Annotated[
+    int | None,
+    Query(ge=0, le=100_000, description="begin with the newest so many frames; a given id goes before it"),
+]
+CatchUp = Annotated[
+    bool,
+    Query(
+        description="true: a reader that falls behind gets every frame, late; false: it gets a `gap` that names "
+        "what it missed, and goes on with the newest"
+    ),
+]
+
+
+@router.get(
+    "/events",
+    dependencies=ADMIN,
+    response_class=StreamingResponse,
+    responses=_answers(SSE, SSE_EXAMPLE),
+)
 async def events(
     here: ServiceDep,
     job_id: JobId,
     follow: Annotated[bool, Query(description="false: end after what is there now")] = True,
-    last_event_id: Annotated[str | None, Header(pattern=r"^-?\d{1,9}:-?\d{1,9}:-?\d{1,18}$")] = None,
-) -> EventSourceResponse:
+    tail: Tail = None,
+    catch_up: CatchUp = True,
+    last_event_id: Annotated[
+        str | None, Header(pattern=ID_PATTERN, description="the newest id seen: go on behind it")
+    ] = None,
+) -> StreamingResponse:
     """Streams the job's life as server-sent events.
 
-    `state`: a change of state; `frame`: a frame was stored, with the newest job-wide scalars; `end`: nothing
-    more will come. A comment line every few seconds shows that the connection is well.
+    * `state`: a change of state.
+    * `frame`: a frame was stored, with the newest values of the job's own series.
+    * `gap`: frames `first` to `last` of an attempt do not come: `absent` from the store, or, with
+      `catch_up=false`, skipped because this reader was too `slow`.
+    * `end`: the last event. `final: false` where `follow=false` ended the stream before the job ended.
+
+    A comment line every few seconds without news shows that the connection is well. A stream that breaks off
+    without `end` goes on with `Last-Event-ID`: nothing comes twice, nothing is left out.
     """
+    story = await _story(
+        here, job_id, last_event_id, tail, Format(sse=True), follow=follow, catch_up=catch_up
+    )
+    return StreamingResponse(story.tell(), media_type=SSE, headers=_STREAMED)
+
+
+@router.get(
+    "/events.ndjson",
+    dependencies=ADMIN,
+    response_class=StreamingResponse,
+    responses=_answers(NDJSON, NDJSON_EXAMPLE),
+)
+async def export(
+    here: ServiceDep,
+    job_id: JobId,
+    follow: Annotated[bool, Query(description="true: go on until the job has ended")] = False,
+    tail: Tail = None,
+    after: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="the newest id seen: go on behind it")
+    ] = None,
+    points: Annotated[
+        PointsMode,
+        Query(
+            description="`latest`: of each frame the newest values of the job's own series; `job`: every point of "
+            "these; `all`: every point of every series, those of tensors too"
+        ),
+    ] = PointsMode.LATEST,
+) -> StreamingResponse:
+    """Exports the same events as lines of JSON: `{"event": …, "id": …, "data": …}`.
+
+    The answer is streamed page by page, so a job of any length takes little memory on both sides. With
+    `follow=true` an empty line every few seconds without news shows that the connection is well.
+    """
+    story = await _story(here, job_id, after, tail, Format(sse=False, points=points), follow=follow)
+    return StreamingResponse(story.tell(), media_type=NDJSON, headers=_STREAMED)
+
+
+async def _story(
+    here: Service,
+    job_id: str,
+    seen: str | None,
+    tail: int | None,
+    written: Format,
+    *,
+    follow: bool,
+    catch_up: bool = True,
+) -> Story:
+    """Returns the stream that was asked for; refuses unknown jobs and one viewer too many before it begins."""
     await run_in_threadpool(here.jobs.get, job_id)
-    start = tuple(map(int, last_event_id.split(":"))) if last_event_id else (-1, -1, -1)
-    return EventSourceResponse(
-        _events(here, job_id, _Seen(*start), follow=follow), ping=max(1, int(here.settings.heartbeat_s))
-    )
-
-
-@dataclass
-class _Seen:
-    """What an SSE reader has seen: the newest transition and the newest frame."""
-
-    transition: int
-    attempt: int
-    seq: int
-
-    def event(self, name: str, data: str) -> ServerSentEvent:
-        return ServerSentEvent(data=data, event=name, id=f"{self.transition}:{self.attempt}:{self.seq}")
-
-    def state(self, change: Transition) -> ServerSentEvent:
-        self.transition = change.number
-        return self.event("state", change.model_dump_json())
-
-    def frame(self, attempt: int, seq: int, step: int, scalars: Scalars) -> ServerSentEvent:
-        self.attempt, self.seq = attempt, seq
-        values = {
-            name: value if math.isfinite(value) else None
-            for name, value in scalars.latest().items()
-            if is_job_wide(name)
-        }
-        return self.event(
-            "frame", FrameEvent(attempt=attempt, seq=seq, step=step, scalars=values).model_dump_json()
-        )
-
-
-async def _events(here: Service, job_id: str, seen: _Seen, *, follow: bool) -> AsyncIterator[ServerSentEvent]:
-    with here.hub.watch(job_id) as cursor:
-        while not here.stopping.is_set():
-            # Looked at first: what is stored until it has ended is part of the story.
-            job = await run_in_threadpool(here.jobs.get, job_id)
-            async for event in _stored(here, job_id, seen):
-                yield event
-            if job.state.is_final:
-                yield seen.event("end", json.dumps({"state": job.state}))
-                return
-            if not follow:
-                return
-            async for event in _fresh(here, cursor, seen):
-                yield event
-
-
-async def _stored(here: Service, job_id: str, seen: _Seen) -> AsyncIterator[ServerSentEvent]:
-    """Yields what the store has and the reader has not seen: frames first, then changes of state."""
-    changes = await run_in_threadpool(here.jobs.transitions, job_id, after=seen.transition)
-    if seen.transition < 0 and changes:
-        yield seen.state(changes[0])
-    while frames := await run_in_threadpool(
-        here.frames.points, job_id, after=(seen.attempt, seen.seq), limit=_PAGE
-    ):
-        for attempt, seq, step, scalars in frames:
-            yield seen.frame(attempt, seq, step, scalars)
-    for change in changes:
-        if change.number > seen.transition:
-            yield seen.state(change)
-
-
-async def _fresh(here: Service, cursor: Cursor, seen: _Seen) -> AsyncIterator[ServerSentEvent]:
-    """Yields frames as they are published, until a change of state or a gap sends us back to the store."""
-    while not here.stopping.is_set():
-        if not await cursor.wait(here.settings.heartbeat_s):
-            return
-        items, missed = cursor.take()
-        if missed:
-            return
-        for item in items:
-            if isinstance(item, JobView):
-                return
-            header = item.header
-            if (header.attempt, header.seq) == (seen.attempt, seen.seq + 1) or seen.seq < 0:
-                yield seen.frame(header.attempt, header.seq, header.step, item.scalars)
-            elif (header.attempt, header.seq) > (seen.attempt, seen.seq):
-                return
-
-
-@router.websocket("/live")
-async def live(socket: WebSocket, here: ServiceDep, job_id: str, ticket: str = "") -> None:
-    """Sends the job's state, history and newest frame, then every frame as it is stored."""
-    if not _origin_allowed(socket, here):
-        await socket.close(POLICY_VIOLATION, "this page's origin may not open the live view")
-        return
-    if here.settings.auth and not here.tickets.redeem(ticket, job_id):
-        await socket.close(POLICY_VIOLATION, "the ticket is not valid (any more): ask for a new one")
-        return
-    await socket.accept()
-    with here.hub.watch(job_id) as cursor:
-        reader = asyncio.create_task(_answer_selections(socket, here, job_id))
-        writer = asyncio.create_task(_send_live(socket, here, job_id, cursor))
-        try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reader, writer):
-                task.cancel()
-            for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
-                if isinstance(outcome, Exception) and not isinstance(outcome, _GONE):
-                    raise outcome
-    if here.stopping.is_set():
-        with suppress(WebSocketDisconnect, RuntimeError):  # it left first
-            await socket.close(SERVICE_RESTART, "the service is stopping")
-
-
-# What sending to, or receiving from, a viewer that has left raises.
-_GONE = (WebSocketDisconnect, RuntimeError, asyncio.CancelledError)
-
-
-async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Cursor) -> None:
-    state = await _send_job(socket, here, job_id)
-    history = await run_in_threadpool(here.frames.history, job_id, job_wide=True)
-    await socket.send_bytes(encode_scalars(history))
-    sent = (-1, -1)
-    if (blob := await run_in_threadpool(here.frames.newest, job_id)) is not None:
-        header = read_header(blob)
-        sent = (header.attempt, header.seq)
-        await socket.send_bytes(blob)
-    while not here.stopping.is_set():
-        if not await cursor.wait(here.settings.heartbeat_s):
-            await socket.send_text(Ping(server_time=datetime.now(UTC)).model_dump_json())
-            # A supervisor in another process changes jobs without telling this one.
-            if (await run_in_threadpool(here.jobs.get, job_id)).state is not state:
-                state = await _send_job(socket, here, job_id)
-            continue
-        items, _ = cursor.take()
-        if any(isinstance(item, JobView) for item in items):
-            state = await _send_job(socket, here, job_id)
-        for item in items:
-            if isinstance(item, StoredFrame):
-                key = (item.header.attempt, item.header.seq)
-                if key <= sent:
-                    continue
-                if sent[0] == key[0] and key[1] > sent[1] + 1:
-                    gap = Gap(attempt=key[0], first=sent[1] + 1, last=key[1] - 1)
-                    await socket.send_text(gap.model_dump_json())
-                    here.measures.gaps.inc()
-                await socket.send_bytes(item.blob)
-                sent = key
-
-
-async def _send_job(socket: WebSocket, here: Service, job_id: str) -> JobState:
-    job = await run_in_threadpool(here.jobs.get, job_id)
-    manifest = await run_in_threadpool(here.jobs.manifest, job_id)
-    message = JobMessage(
-        job=job, tensors=manifest.tensors if manifest else None, server_time=datetime.now(UTC)
-    )
-    await socket.send_text(message.model_dump_json())
-    return job.state
-
-
-async def _answer_selections(socket: WebSocket, here: Service, job_id: str) -> None:
-    """Sends the history of each tensor that the viewer selects; ends when the viewer leaves."""
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        try:
-            chosen = Select.model_validate_json(message.get("text") or b"")
-        except ValidationError:
-            await socket.close(POLICY_VIOLATION, 'expected {"type":"select","tensor":NAME}')
-            return
-        history = await run_in_threadpool(here.frames.history, job_id, job_wide=False)
-        names = [name for name in history.names if name.partition("/")[2] == chosen.tensor]
-        await socket.send_bytes(encode_scalars(history.select(names)))
-
-
-def _origin_allowed(socket: WebSocket, here: Service) -> bool:
-    """Whether the page that opens the socket may: ours on loopback, the same host, or one that is listed."""
-    origin = socket.headers.get("origin")
-    if origin is None or origin in here.settings.cors_origins:
-        return True
     try:
-        host = urlsplit(origin).hostname or ""
-    except ValueError:
-        return False
-    if here.settings.cors_origins:
-        return False
-    return host in {"localhost", "127.0.0.1", "::1"} or host == (socket.url.hostname or "")
+        here.hub.require_room(job_id)
+    except TooManyViewers as error:
+        detail = f"{error}. Close one, or try again later."
+        raise Refusal(
+            503,
+            "too-many-viewers",
+            "Too many viewers",
+            detail[0].upper() + detail[1:],
+            {"Retry-After": str(_RETRY_S)},
+        ) from error
+    position = Position.parse(seen) if seen else Position()
+    story = Story(here, job_id, position, written, follow=follow, catch_up=catch_up)
+    if tail is not None and not seen:
+        return await run_in_threadpool(with_tail, story, tail)
+    return story

@@ -131,6 +131,19 @@ class FrameStore:
         blobs = self._filled("scalars", rows)
         return [(r.attempt, r.seq, r.step, read_scalars(b)) for r, b in zip(rows, blobs, strict=True)]
 
+    def before_newest(self, job_id: str, count: int) -> tuple[int, int]:
+        """Returns the (attempt, seq) behind which the newest ``count`` frames lie; (-1, -1) if there are no more."""
+        query = (
+            select(FrameRow.attempt, FrameRow.seq)
+            .where(FrameRow.job_id == job_id)
+            .order_by(FrameRow.attempt.desc(), FrameRow.seq.desc())
+            .offset(count)
+            .limit(1)
+        )
+        with self.database.read() as session:
+            row = session.execute(query).one_or_none()
+        return (row.attempt, row.seq) if row is not None else (-1, -1)
+
     def history(self, job_id: str, *, job_wide: bool) -> Scalars:
         """Returns all scalar points of the job's own series, or of its tensors' series, oldest first."""
         scope = "job" if job_wide else "tensor"

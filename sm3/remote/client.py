@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
-from httpx_sse import connect_sse
 from pydantic import BaseModel, ValidationError
 
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, ComparisonView, LossSeries
+from sm3.remote.errors import RemoteError, ServiceError, Unreachable, check
+from sm3.remote.events import Event, read_events
 from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
 from sm3.remote.settings import ClientSettings
 from sm3.remote.transfer import Transfer
@@ -38,7 +38,6 @@ from sm3.remote.wire import (
     JobView,
     Manifest,
     Metrics,
-    Problem,
     RecipeList,
     RecipeView,
     StatisticList,
@@ -53,36 +52,7 @@ from sm3.remote.wire import (
 
 Model = TypeVar("Model", bound=BaseModel)
 _BINARY = {"Content-Type": "application/vnd.safetensors"}
-
-
-class RemoteError(Exception):
-    """Base of what speaking with the service can raise."""
-
-
-class Unreachable(RemoteError):  # noqa: N818 - reads as what it is
-    """The service did not answer."""
-
-    def __init__(self, url: str, error: object) -> None:
-        super().__init__(
-            f"The service at {url} does not answer ({error}). Start it with `sm3 up`, or set SM3_URL to where it is."
-        )
-
-
-class ServiceError(RemoteError):
-    """The service refused; `problem` says why."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail or problem.title)
-        self.problem = problem
-
-
-@dataclass(frozen=True)
-class Event:
-    """One server-sent event: `name` is ``state``, ``frame`` or ``end``; `data` is its JSON."""
-
-    name: str
-    id: str
-    data: dict[str, Any]
+__all__ = ["Client", "Event", "RemoteError", "ServiceError", "Unreachable"]
 
 
 class Client(Transfer):
@@ -295,26 +265,44 @@ class Client(Transfer):
         return True
 
     def events(
-        self, job_id: str, *, last_event_id: str | None = None, follow: bool = True
+        self,
+        job_id: str,
+        *,
+        last_event_id: str | None = None,
+        follow: bool = True,
+        tail: int | None = None,
+        catch_up: bool = True,
+        reconnect_s: float = 30.0,
     ) -> Iterator[Event]:
-        """Yields the job's events until it has ended (or, without ``follow``, until now)."""
-        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
-        query = {"follow": str(follow).lower()}
-        timeout = httpx.Timeout(10.0, read=60.0)
-        path = f"/v1/jobs/{job_id}/events"
+        """Yields the job's events until it has ended (or, without ``follow``, until now), each of them once.
+
+        A stream that breaks off goes on where it was, over as many connections as it takes.
+
+        Args:
+            job_id: the job.
+            last_event_id: the newest event seen: go on behind it.
+            follow: wait for what comes.
+            tail: begin with the newest so many frames.
+            catch_up: get every frame, however late; otherwise a ``gap`` tells what this reader was too slow for.
+            reconnect_s: how long the service may be away, in seconds.
+        """
+        query = {"follow": follow, "catch_up": catch_up} | ({} if tail is None else {"tail": tail})
+        return read_events(
+            self._http, f"/v1/jobs/{job_id}/events", query, last_event_id, reconnect_s=reconnect_s
+        )
+
+    def export(self, job_id: str, *, points: str = "latest", tail: int | None = None) -> Iterator[Event]:
+        """Yields what is stored of a job as events, read in pieces; ``points`` are ``latest``, ``job`` or ``all``."""
+        query: dict[str, Any] = {"points": points} | ({} if tail is None else {"tail": tail})
         try:
-            with connect_sse(
-                self._http, "GET", path, params=query, headers=headers, timeout=timeout
-            ) as source:
-                if source.response.is_error:
-                    source.response.read()
-                _check(source.response)
-                for event in source.iter_sse():
-                    if not event.data:  # a comment line: httpx-sse gives it as an event once an id was seen
-                        continue
-                    yield Event(event.event, event.id, json.loads(event.data))
-                    if event.event == "end":
-                        return
+            with self._http.stream("GET", f"/v1/jobs/{job_id}/events.ndjson", params=query) as response:
+                if response.is_error:
+                    response.read()
+                check(response)
+                for line in response.iter_lines():
+                    if line:
+                        found = json.loads(line)
+                        yield Event(found["event"], found["id"], found["data"])
         except httpx.TransportError as error:
             raise Unreachable(self.url, error) from error
 
@@ -358,7 +346,7 @@ class Client(Transfer):
             response = self._http.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise Unreachable(self.url, error) from error
-        _check(response)
+        check(response)
         return response
 
     def _download(self, path: str, target: BinaryIO, **arguments: Any) -> int:
@@ -368,7 +356,7 @@ class Client(Transfer):
             with self._http.stream("GET", path, **arguments) as response:
                 if response.is_error:
                     response.read()
-                _check(response)
+                check(response)
                 for piece in response.iter_bytes():
                     size_bytes += target.write(piece)
         except httpx.TransportError as error:
@@ -383,18 +371,3 @@ class Client(Transfer):
 
 
 _JSON = {"Content-Type": "application/json"}
-
-
-def _check(response: httpx.Response) -> None:
-    if not response.is_error:
-        return
-    try:
-        problem = Problem.model_validate_json(response.content)
-    except ValidationError:
-        problem = Problem(
-            type="about:blank",
-            title=response.reason_phrase,
-            status=response.status_code,
-            detail=f"HTTP {response.status_code} {response.reason_phrase}",
-        )
-    raise ServiceError(problem)

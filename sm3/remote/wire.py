@@ -3,12 +3,13 @@
 What a client asks for is in :mod:`sm3.remote.job_specs`; this file holds what is answered and what a worker
 reports. Binary frames are described in :mod:`sm3.remote.frames`.
 
-The live WebSocket (``/v1/jobs/{id}/live?ticket=…``) sends
+Streams are described in ``docs/streams.md``. The live WebSocket (``/v1/jobs/{id}/live?ticket=…``) sends
 
 * text: a :data:`LiveMessage` (``job`` at the start and at every change, ``gap``, ``ping``),
 * binary with ``seq`` in its metadata: a frame,
-* binary without: scalar history (:func:`sm3.remote.frames.encode_scalars`): first the job's own series, later
-  those of a tensor that the viewer asked for with a :class:`Select`.
+* binary without: scalar history (:func:`sm3.remote.frames.encode_scalars`), to be merged by step: the job's own
+  series at the start, those of a tensor that the viewer asked for with a :class:`Select`, and after a ``gap`` all
+  series of the frames that were left out.
 """
 
 from __future__ import annotations
@@ -244,13 +245,36 @@ class Ticket(View):
     expires_in_s: float
 
 
+class Points(View):
+    """Every point of one scalar series in one frame; null where a value is NaN or infinite."""
+
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]
+
+
 class FrameEvent(View):
-    """SSE event ``frame``: a frame was stored. ``scalars`` are the newest values of the job's own series."""
+    """Event ``frame``: a frame was stored. ``scalars`` are the newest values of the job's own series."""
 
     attempt: int
     seq: int
     step: int
     scalars: dict[str, float | None]
+    points: dict[str, Points] | None = Field(None, description="only in an export that asks for them")
+
+
+class EndEvent(View):
+    """Event ``end``: the last of a stream. ``final``: nothing more will ever come of this job."""
+
+    state: JobState | None = Field(description="the job's state; null: the job was deleted")
+    final: bool
+
+
+class GapReason(StrEnum):
+    """Why frames were not sent: the viewer was too slow or was away, or they are not in the store (any more)."""
+
+    SLOW = "slow"
+    AWAY = "away"
+    ABSENT = "absent"
 
 
 class RecipeView(View):
@@ -317,12 +341,13 @@ class JobMessage(View):
 
 
 class Gap(View):
-    """This viewer was too slow: frames ``first`` to ``last`` were not sent to it."""
+    """Frames ``first`` to ``last`` of ``attempt`` were not sent to this viewer."""
 
     type: Literal["gap"] = "gap"
     attempt: int
     first: int
     last: int
+    reason: GapReason = GapReason.SLOW
 
 
 class Ping(View):

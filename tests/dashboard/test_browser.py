@@ -261,6 +261,27 @@ def test_a_lost_service_leaves_the_last_frame_and_comes_back_by_itself(
     assert state(page)["mark"] == "the same node"
 
 
+def test_curves_have_no_hole_where_the_service_was_away(
+    own_service: RunningService, own_dashboard: RunningDashboard, open_page: OpenPage
+) -> None:
+    job = launch_long(own_service)
+    page = open_page(f"{own_dashboard.url}/?job={job.id}")
+    wait_for_frames(page, 2)
+    own_service.stop(signal.SIGKILL)  # its worker trains on
+    before = page.evaluate("document.querySelector('.sm3').dataset.frames")
+    expect(page.locator(".sm3-status")).to_contain_text("▲ STALE")
+    own_service.start()
+    wait_for_frames(page, int(before) + 2)
+    wait_for_draws(page, 8)
+    loss = "document.querySelector('.sm3-loss').data.map(({x, name}) => [name, [...x]])"
+    curves = {name: steps for name, steps in page.evaluate(loss) if steps}
+    steps = max(curves.values(), key=len)
+    assert steps == list(range(1, len(steps) + 1))
+    with own_service.client as client:
+        client.cancel(job.id)
+    own_service.wait_for(job.id, JobState.CANCELLED)
+
+
 def test_narrow_windows_clip_nothing(
     dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage
 ) -> None:

@@ -216,7 +216,7 @@ def test_history_goes_before_what_came_live_and_a_new_attempt_replaces_the_old(c
         """(() => {
           const s = new m.Series();
           s.append({steps: [30, 40], values: [3, 4]});
-          s.prepend({steps: [10, 20, 30], values: [1, 2, 3]});
+          s.merge({steps: [10, 20, 30], values: [1, 2, 3]});
           s.append({steps: [40, 50], values: [4, 5]});
           s.append({steps: [25], values: [9]});
           return [s.steps, s.values];
@@ -224,6 +224,85 @@ def test_history_goes_before_what_came_live_and_a_new_attempt_replaces_the_old(c
     )
     assert steps == [10, 20, 25]
     assert values == [1, 2, 9]
+
+
+@pytest.mark.parametrize(
+    ("held", "stored", "expected"),
+    [
+        ([1, 2, 6, 7], [3, 4, 5], [1, 2, 3, 4, 5, 6, 7]),
+        ([], [1, 2], [1, 2]),
+        ([5, 6], [1, 2], [1, 2, 5, 6]),
+        ([1, 2], [3, 4], [1, 2, 3, 4]),
+        ([1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4]),
+        ([1, 2], [], [1, 2]),
+        ([1, 2, 9], [3, 4, 5, 4, 5, 6], [1, 2, 3, 4, 5, 6, 9]),  # the last of two attempts counts
+    ],
+)
+def test_stored_points_go_where_their_steps_belong(
+    call: Call, held: list[int], stored: list[int], expected: list[int]
+) -> None:
+    steps, values = call(
+        "series",
+        """(() => {
+          const s = new m.Series();
+          s.append({steps: a.held, values: a.held});
+          s.merge({steps: a.stored, values: a.stored.map((_, i) => 100 + i)});
+          return [s.steps, s.values];
+        })()""",
+        {"held": held, "stored": stored},
+    )
+    assert steps == expected
+    newest = {step: 100 + i for i, step in enumerate(stored)}
+    assert values == [newest.get(step, step) for step in expected]
+
+
+def points_of(*steps: int, attempt: int = 0, seq: int | None = None) -> str:
+    """A frame, or history where it has no number, with the loss and a tensor's rate at ``steps``."""
+    points = [Point(name, step, float(step)) for step in steps for name in ("loss", "rate_p50/w")]
+    scalars = Scalars.from_points(points)
+    if seq is None:
+        return text(encode_scalars(scalars))
+    return text(encode(Frame("job", attempt, seq, steps[-1], 1.5, {}, scalars)))
+
+
+def test_a_gap_leaves_no_hole_in_any_curve(call: Call) -> None:
+    outcome = call(
+        "store",
+        """(() => {
+          const store = new m.Store();
+          const take = (text) => store.binary(bytes(text));
+          take(a.history);
+          take(a.first);
+          store.text({type: "gap", attempt: 0, first: 1, last: 2, reason: "slow"});
+          take(a.fill);
+          take(a.next);
+          store.text({type: "gap", attempt: 0, first: 4, last: 4, reason: "away"});
+          return [store.get("loss").steps, store.get("rate_p50/w").steps, store.missed, store.since,
+                  [...store.complete]];
+        })()""",
+        {
+            "history": points_of(1, 2),
+            "first": points_of(3, seq=0),
+            "fill": points_of(4, 5),
+            "next": points_of(6, seq=3),
+        },
+    )
+    assert outcome == [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6], 2, "0:3", ["w"]]
+
+
+def test_a_page_that_comes_back_says_what_it_has(call: Call) -> None:
+    address = call(
+        "connection",
+        "m.liveUrl({publicUrl: 'https://x.example/api/', port: 8000, path: ''}, 'j/1', a)",
+        {"ticket": "t=1", "since": "0:3", "tensor": "a/b é"},
+    )
+    assert address == "wss://x.example/api/v1/jobs/j%2F1/live?ticket=t%3D1&since=0%3A3&tensor=a%2Fb+%C3%A9"
+    bare = call(
+        "connection",
+        "m.liveUrl({publicUrl: 'http://x.example', port: 1, path: ''}, 'j', a)",
+        {"ticket": "t", "since": None, "tensor": None},
+    )
+    assert bare == "ws://x.example/v1/jobs/j/live?ticket=t"
 
 
 def test_thinning_keeps_the_extremes(call: Call) -> None:

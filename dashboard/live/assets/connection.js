@@ -15,10 +15,10 @@ export class Connection {
     this.wantsTicket = false;
     this.isOpen = false;
     this.lastMessageAt = 0;
-    this.greeting = null; // said again after each reconnect
+    this.waiting = null; // what to say as soon as the socket is open
   }
 
-  /** Starts: with `ticket` at once, without one by asking for it. */
+  /** Starts: with `ticket` at once, without one by asking for it. `urlOf(ticket)` is asked at each reconnect. */
   start(urlOf, ticket) {
     this.stop();
     this.urlOf = urlOf;
@@ -31,6 +31,7 @@ export class Connection {
   stop() {
     clearTimeout(this.timer);
     this.wantsTicket = false;
+    this.waiting = null;
     this.urlOf = null;
     const socket = this.socket;
     this.socket = null;
@@ -43,10 +44,10 @@ export class Connection {
     if (this.wantsTicket && ticket) this.#open(ticket);
   }
 
-  /** Sends `message` now and after each reconnect. */
-  greet(message) {
-    this.greeting = message;
+  /** Sends `message` now, or when the connection is there; of several that wait the last. */
+  say(message) {
     if (this.isOpen) this.socket.send(JSON.stringify(message));
+    else this.waiting = message;
   }
 
   /** Ends a socket that has gone silent; called about once a second. */
@@ -70,7 +71,8 @@ export class Connection {
       this.lastMessageAt = performance.now();
       this.failures = 0;
       this.#setOpen(true);
-      if (this.greeting) socket.send(JSON.stringify(this.greeting));
+      if (this.waiting) socket.send(JSON.stringify(this.waiting));
+      this.waiting = null;
     };
     socket.onmessage = ({ data }) => {
       if (socket !== this.socket) return;
@@ -101,11 +103,19 @@ export class Connection {
   }
 }
 
-/** Returns the address of a job's live stream; without `publicUrl` the API is on the page's own host. */
-export function liveUrl({ publicUrl, port, path }, jobId, ticket) {
+/**
+ * Returns the address of a job's live stream; without `publicUrl` the API is on the page's own host.
+ *
+ * `since` is the newest frame this page has and `tensor` the one it shows, both null at first: the service then sends
+ * what the page lacks instead of everything.
+ */
+export function liveUrl({ publicUrl, port, path }, jobId, { ticket, since, tensor }) {
   const base = publicUrl ? new URL(publicUrl, location.href) : new URL(location.href);
   if (!publicUrl) base.port = port;
   base.protocol = base.protocol === "https:" ? "wss:" : "ws:";
   const root = publicUrl ? base.pathname.replace(/\/$/, "") : path;
-  return `${base.protocol}//${base.host}${root}/v1/jobs/${encodeURIComponent(jobId)}/live?ticket=${encodeURIComponent(ticket)}`;
+  const query = new URLSearchParams({ ticket });
+  if (since) query.set("since", since);
+  if (tensor) query.set("tensor", tensor);
+  return `${base.protocol}//${base.host}${root}/v1/jobs/${encodeURIComponent(jobId)}/live?${query}`;
 }

@@ -19,13 +19,17 @@ export class Series {
     }
   }
 
-  /** Puts stored history before the points that came live after it. */
-  prepend({ steps, values }) {
-    const last = steps.length ? steps[steps.length - 1] : -Infinity;
-    const from = this.steps.findIndex((step) => step > last);
-    const newer = from < 0 ? { steps: [], values: [] } : { steps: this.steps.slice(from), values: this.values.slice(from) };
-    this.steps = [...steps, ...newer.steps];
-    this.values = [...values, ...newer.values];
+  /** Puts stored points where their steps belong: they replace what is there between their first and their last. */
+  merge(points) {
+    const stored = new Series();
+    stored.append(points); // of several attempts the newest counts
+    if (!stored.length) return;
+    const before = this.steps.findIndex((step) => step >= stored.steps[0]);
+    const after = this.steps.findIndex((step) => step > stored.steps[stored.length - 1]);
+    const head = before < 0 ? this.length : before;
+    const tail = after < 0 ? this.length : after;
+    this.steps = [...this.steps.slice(0, head), ...stored.steps, ...this.steps.slice(tail)];
+    this.values = [...this.values.slice(0, head), ...stored.values, ...this.values.slice(tail)];
   }
 
   get length() {

@@ -9,15 +9,16 @@ export class Store {
     this.tensors = [];
     this.frame = null;
     this.frames = 0; // frames received by this page
-    this.missed = 0; // frames that the service had to leave out for this page
+    this.missed = 0; // frames that the service had to leave out since this page was too slow; their scalars came
     this.series = new Map();
+    this.complete = new Set(); // tensors whose history came: from then on every frame or gap brings all their points
     this.clockOffsetMs = 0;
   }
 
   /** Takes a text message; returns whether the job's state changed. */
   text(message) {
     if (message.server_time) this.clockOffsetMs = Date.parse(message.server_time) - Date.now();
-    if (message.type === "gap") this.missed += message.last - message.first + 1;
+    if (message.type === "gap" && message.reason !== "away") this.missed += message.last - message.first + 1;
     if (message.type !== "job") return false;
     const before = this.job?.state;
     this.job = message.job;
@@ -31,8 +32,10 @@ export class Store {
     for (const [name, points] of message.points) {
       if (!this.series.has(name)) this.series.set(name, new Series());
       const series = this.series.get(name);
-      if (message.kind === "history") series.prepend(points);
-      else series.append(points);
+      if (message.kind === "history") {
+        series.merge(points);
+        if (name.includes("/")) this.complete.add(name.slice(name.indexOf("/") + 1));
+      } else series.append(points);
     }
     if (message.kind === "frame" && !this.#isOlder(message)) {
       this.frame = message;
@@ -49,6 +52,11 @@ export class Store {
   /** Returns the newest step known. */
   get step() {
     return Math.max(this.frame?.step ?? 0, this.job?.progress.step ?? 0);
+  }
+
+  /** Returns the newest frame's key as the service reads it (`attempt:seq`), or null before the first. */
+  get since() {
+    return this.frame && `${this.frame.attempt}:${this.frame.seq}`;
   }
 
   /** Returns the age in seconds of the newest frame, or null before the first. */

@@ -112,9 +112,15 @@ export class LiveView {
     this.revision++;
     this.paused = false;
     this.drawn = this.held = null;
-    this.connection.greeting = null;
+    this.connection.start((ticket) => this.#url(ticket), data.ticket);
     this.#choose();
-    this.connection.start((ticket) => liveUrl(this.data.api, this.jobId, ticket), data.ticket);
+  }
+
+  /** Returns where to connect: behind what this page has, unless the shown tensor's history never came. */
+  #url(ticket) {
+    const { store, tensor } = this;
+    const since = !tensor || store.complete.has(tensor) ? store.since : null;
+    return liveUrl(this.data.api, this.jobId, { ticket, since, tensor });
   }
 
   /** Ends connection and timers; the page has left. */
@@ -149,7 +155,7 @@ export class LiveView {
 
   #pick(name, { remember = true } = {}) {
     this.tensor = name;
-    this.connection.greet({ type: "select", tensor: name });
+    this.connection.say({ type: "select", tensor: name });
     if (remember) {
       const url = new URL(location.href);
       url.searchParams.set("job", this.jobId);
