@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network lint format bench screenshots clean
+.PHONY: help run test test-slow test-network test-ledger catalogue ledger-table lint format bench screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +23,17 @@ test-slow: $(VENV)/.installed-test  ## the tests that take minutes
 
 test-network: $(VENV)/.installed-test  ## the tests that need a package registry
 	@$(BIN)/pytest -m network
+
+test-ledger: $(VENV)/.installed-test  ## compare the ledger's rules with every package they are of (300 MB)
+	@$(PIP) install --quiet --no-deps bitsandbytes regex torchao transformers
+	@$(BIN)/pytest -m "" tests/ledger
+
+catalogue: $(VENV)/.installed  ## generate the ledger's tables of shapes anew
+	@$(PIP) install --quiet --no-deps regex transformers
+	@$(BIN)/python scripts/generate_catalogue.py
+
+ledger-table: $(VENV)/.installed  ## print the table of optimizer by model that docs/ledger.md shows
+	@$(BIN)/python -m sm3.ledger.report
 
 lint: $(VENV)/.installed-test  ## linters, types and layers alone
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/lint
