@@ -32,8 +32,8 @@ catalogue: $(VENV)/.installed  ## generate the ledger's tables of shapes anew
 	@$(PIP) install --quiet --no-deps regex transformers
 	@$(BIN)/python scripts/generate_catalogue.py
 
-ledger-table: $(VENV)/.installed  ## print the table of optimizer by model that docs/ledger.md shows
-	@$(BIN)/python -m sm3.ledger.report
+ledger-table: $(VENV)/.installed  ## write the tables of docs/ledger.md anew
+	@$(BIN)/python -m sm3.ledger.report docs/ledger.md
 
 lint: $(VENV)/.installed-test  ## linters, types and layers alone
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/lint

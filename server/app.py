@@ -17,7 +17,7 @@ from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.problems import Refusal
-from server.routes import catalogue, comparisons, frames, health, jobs, streams
+from server.routes import catalogue, comparisons, frames, health, jobs, ledger, streams
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
 from server.store import StaleAttempt, UnknownComparison, UnknownJob
@@ -63,7 +63,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
     app.add_exception_handler(IllegalMove, _on_conflict)
     app.add_exception_handler(StaleAttempt, _on_conflict)
-    for module in (jobs, frames, streams, comparisons, catalogue, health):
+    for module in (jobs, frames, streams, comparisons, catalogue, ledger, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)

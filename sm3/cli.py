@@ -1,4 +1,4 @@
-"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token``."""
+"""The command line: ``sm3 up | launch | compare | list | watch | cancel | token | ledger``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sm3.ledger.command import ledger
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -191,6 +192,9 @@ def token() -> None:
             "there is no token yet: start the service once with `sm3 up`, or set SM3_TOKEN"
         )
     print(found)  # noqa: T201 - for $(sm3 token)
+
+
+app.command()(ledger)
 
 
 def spec_from(recipe: str, assignments: list[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from server.worker.advising import advised, in_words
 from server.worker.averaging import Average
 from server.worker.laps import Laps
 from server.worker.manifest import build_manifest
+from server.worker.memory import memory_series
 from server.worker.optimizers import build_optimizer, build_schedule
 from server.worker.recipes.base import Batch, Task
 from sm3.advisor.advise import Advice
@@ -212,6 +213,7 @@ class Run:
             "step_s": step_s,
             "tokens_per_s": self.task.tokens_per_batch / step_s,
         } | laps.means()
+        scalars |= memory_series(recorder.optimizer, self.device)
         for series, value in scalars.items():
             self.tracker.scalar(series, step, value)
         self.tracker.frame(step, arrays)

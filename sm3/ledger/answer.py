@@ -72,7 +72,7 @@ def predict(
 
         tensors = tensors_of(cast("torch.nn.Module", of))
     else:
-        tensors = cast("TensorsLike", of)
+        tensors = of
     spec = optimizer if isinstance(optimizer, Spec) else _OPTIMIZER.validate_python(optimizer)
     return account(
         tensors,

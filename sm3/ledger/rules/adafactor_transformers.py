@@ -33,14 +33,12 @@ class AdafactorTransformers(Rule[AdafactorTransformersSpec]):
         yield Kept("RMS", Part.OTHER, (), tensor.dtype)
 
     def working_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """The update twice over, and float32 copies of a 16-bit gradient and parameter."""
-        copies = 2 if tensor.dtype.is_half else 0
-        return in_fp32(tensor).num_bytes * (2 + copies)
+        """The update twice over; of a 16-bit tensor also the gradient and the parameter in float32."""
+        return in_fp32(tensor).num_bytes * (4 if tensor.dtype.is_half else 2)
 
     def left_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """The loop's variables outlive their turn: the update, and the float32 copies."""
-        copies = 2 if tensor.dtype.is_half else 0
-        return in_fp32(tensor).num_bytes * (1 + copies)
+        """The loop's variable `update` outlives its turn, unless it is the momentum itself."""
+        return 0 if self.spec.momentum or tensor.dtype.is_half else tensor.num_bytes
 
 
 def in_fp32(tensor: TensorShape) -> TensorShape:

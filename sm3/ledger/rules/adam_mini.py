@@ -74,10 +74,6 @@ class AdamMini(Rule[AdamMiniSpec]):
         """The update and its negative; a bias's root and quotient."""
         return 2 * tensor.num_bytes
 
-    def left_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """The loop's variable `update`, or `h`, outlives its turn."""
-        return tensor.num_bytes
-
     def key(self, tensor: TensorShape) -> Hashable:
         """Which of its rules on names it goes by."""
         return self.share(tensor)

@@ -40,8 +40,10 @@ class AdamW8bit(Rule[AdamW8bitSpec]):
             yield Kept("qmap2", Part.OTHER, (LEVELS,), Dtype.FP32)
 
     def working_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """Its kernels work in registers."""
-        return 0
+        """Nothing on CUDA, where kernels work in registers; on a CPU moments and their encodings in float32."""
+        if step.device == "cuda" or not self._is_quantized(tensor):
+            return 0
+        return tensor.num_entries * Dtype.FP32.itemsize * (6 if tensor.dtype.is_half else 5)
 
     def notes(self, tensors: Sequence[TensorShape]) -> Iterator[str]:
         """Yields what users of its embeddings know."""

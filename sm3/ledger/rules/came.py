@@ -30,9 +30,9 @@ class Came(Rule[CameSpec]):
         yield Kept("RMS", Part.OTHER, (), tensor.dtype)
 
     def working_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """The update, its difference from momentum and its square, and a float32 copy of a 16-bit gradient."""
-        return in_fp32(tensor).num_bytes * (3 + tensor.dtype.is_half)
+        """The update, its difference from momentum and its square; twice that where 16 bits are widened."""
+        return in_fp32(tensor).num_bytes * (6 if tensor.dtype.is_half else 3)
 
     def left_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """The loop's variables `update` and `res` outlive their turn, and the copy of the gradient."""
-        return in_fp32(tensor).num_bytes * (2 + tensor.dtype.is_half)
+        """The loop's variables `update` and `res` outlive their turn."""
+        return 0 if tensor.dtype.is_half else 2 * tensor.num_bytes

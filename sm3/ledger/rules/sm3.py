@@ -84,32 +84,52 @@ class Sm3(Rule[Sm3Spec]):
         """By the kernel that serves such a tensor: vectors in one pass, blocks of rows, or whole copies.
 
         The C kernel takes two vectors of columns a thread (outside torch's allocator), Triton's two of columns and one
-        of rows; the eager kernel blocks of `nu` and of what it is computed with; the reference about five copies of
-        the tensor in float32.
+        of rows; the eager kernel blocks of `nu` and of what 16-bit tensors and momentum are decoded to; the reference
+        copies of the whole tensor in float32. Counted for one thread.
         """
-        if tensor.num_entries == 0:
+        entries, itemsize = tensor.num_entries, Dtype.FP32.itemsize
+        if entries == 0:
             return 0
-        itemsize = Dtype.FP32.itemsize
         cover = self.cover_of(tensor)
         rows, cols = rows_and_columns(tensor.shape)
-        if self.spec.variant == "I":
-            return 5 * itemsize * tensor.num_entries
-        if step.device == "cpu" and _c_serves(tensor, cover):
+        is_ii = self.spec.variant == "II"
+        if is_ii and step.device == "cpu" and self._c_serves(tensor, cover):
             return 2 * itemsize * cols if len(tensor.shape) > 1 else 0
-        if step.device == "cuda" and self._triton_serves(tensor, cover):
+        if is_ii and step.device == "cuda" and self._triton_serves(tensor, cover):
             return itemsize * (rows + 2 * cols)
-        if isinstance(cover, Slices | Singletons | Whole):
-            most = CPU_BLOCK_ENTRIES if step.device == "cpu" else CUDA_BLOCK_ENTRIES
-            block = min(tensor.num_entries, max(cols, most - most % max(cols, 1)))
-            copies = (
-                1 + tensor.dtype.is_half * 2 + (self.spec.momentum_dtype != "fp32") * bool(self.spec.momentum)
+        if is_ii and isinstance(cover, Slices | Singletons | Whole):
+            block = CPU_BLOCK_ENTRIES if step.device == "cpu" else CUDA_BLOCK_ENTRIES
+            block = min(entries, max(cols, block // (2 if self._is_int8 else 1)))
+            decoded = (
+                0 if not self.spec.momentum else {"fp32": 0, "bf16": 1, "int8": 7}[self.spec.momentum_dtype]
             )
+            copies = (5 if tensor.dtype.is_half else 1) + decoded
             return itemsize * (block * copies + 2 * cols)
-        return 5 * itemsize * tensor.num_entries
+        return itemsize * entries * (5 if tensor.dtype.is_half else 3)
+
+    @property
+    def _is_int8(self) -> bool:
+        return bool(self.spec.momentum) and self.spec.momentum_dtype == "int8"
 
     def _triton_serves(self, tensor: TensorShape, cover: Cover) -> bool:
-        quantized = bool(self.spec.momentum) and self.spec.momentum_dtype == "int8"
-        return isinstance(cover, Slices) and len(tensor.shape) > 1 and not quantized
+        return isinstance(cover, Slices) and len(tensor.shape) > 1 and not self._is_int8
+
+    def _c_serves(self, tensor: TensorShape, cover: Cover) -> bool:
+        """Whether `sm3.kernels.cpu` would not refuse it: as there, but that it is contiguous is taken for granted."""
+        shape = tensor.shape
+        while isinstance(cover, Reshaped):
+            shape = cover.view_of(shape)
+            cover = cover.inner
+        if tensor.dtype is not Dtype.FP32 or len(shape) > _C_MAX_RANK:
+            return False
+        if not isinstance(cover, Slices | Blocks | Singletons | Whole):
+            return False
+        if not self._is_int8:
+            return True
+        if isinstance(cover, Singletons | Whole) or (isinstance(cover, Slices) and len(shape) < 2):
+            rows, cols = rows_and_columns(tensor.shape)
+            return rows == 1 or cols % RUN == 0
+        return shape == tensor.shape and len(shape) >= 2
 
     def faults(self, tensors: Sequence[TensorShape]) -> Iterator[FieldFault]:
         """Yields covers that do not fit a tensor, and rules that match none."""
@@ -135,14 +155,3 @@ def rows_and_columns(shape: Shape) -> tuple[int, int]:
     if len(shape) <= 1:
         return 1, prod(shape)
     return shape[0], prod(shape[1:])
-
-
-def _c_serves(tensor: TensorShape, cover: Cover) -> bool:
-    """Whether the C kernel steps it (SM3-II, contiguous), but for int8 runs that a view would cut."""
-    while isinstance(cover, Reshaped):
-        cover = cover.inner
-    return (
-        tensor.dtype is Dtype.FP32
-        and isinstance(cover, Slices | Blocks | Singletons | Whole)
-        and len(tensor.shape) <= _C_MAX_RANK
-    )
