@@ -79,8 +79,8 @@ _ALWAYS = (
     ),
     (
         "memory_state_bytes, memory_rss_bytes, memory_peak_rss_bytes",
-        "What the optimizer's tensors hold, what the worker has resident, and the most it has had. On CUDA also "
-        "memory_cuda_allocated_bytes, memory_cuda_peak_bytes and memory_cuda_reserved_bytes, as torch's allocator tells.",
+        "What the optimizer's tensors hold, what the worker has resident, and the most it has had. On CUDA also what "
+        "torch's allocator tells: memory_cuda_allocated_bytes, memory_cuda_peak_bytes, memory_cuda_reserved_bytes.",
         "bytes",
     ),
 )

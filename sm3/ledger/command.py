@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -132,7 +132,7 @@ def chosen(text: str, *, momentum: Momentum | None = None, cover: str | None = N
     """
     name, _, settings = text.partition(":")
     found: dict[str, Any] = {"name": name}
-    for setting in filter(None, re.split(r",(?![^\[{]*[\]}])", settings)):
+    for setting in _split(settings):
         key, equals, value = setting.partition("=")
         if not equals:
             raise typer.BadParameter(f"{text!r}: expected NAME:KEY=VALUE,…, such as sgd:momentum=0")
@@ -152,6 +152,20 @@ def chosen(text: str, *, momentum: Momentum | None = None, cover: str | None = N
         shape = _value(cover)
         found["cover"] = {"kind": shape} if isinstance(shape, str) else shape
     return found
+
+
+def _split(settings: str) -> Iterator[str]:
+    """Yields what stands between commas, those inside brackets left alone."""
+    setting, depth = "", 0
+    for character in settings:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and not depth:
+            yield setting
+            setting = ""
+        else:
+            setting += character
+    if setting:
+        yield setting
 
 
 def size_of(text: str) -> int:

@@ -92,14 +92,16 @@ class AdamMini(Rule[AdamMiniSpec]):
 
     def notes(self, tensors: Sequence[TensorShape]) -> Iterator[str]:
         """Yields where the package itself would fail, and how many tensors share nothing below the whole."""
-        vectors = [t.name for t in tensors if len(t.shape) < 2 and self._is_refused(t)]
+        vectors = [t.name for t in tensors if is_refused(t)]
         if vectors:
             yield (
                 f"adam-mini 1.1.1 itself fails on {len(vectors)} vectors whose names look like matrices to it, such as "
                 f"{vectors[0]!r}; counted as one block each, as its paper has it"
             )
 
-    @staticmethod
-    def _is_refused(tensor: TensorShape) -> bool:
-        name = tensor.name.lower()
-        return "bias" not in name and any(part in name for part in _BY_NEURON)
+
+def is_refused(tensor: TensorShape) -> bool:
+    """Whether the package itself fails on this tensor: a vector that its rules on names take for a matrix."""
+    name = tensor.name.lower()
+    is_other = "bias" in name or any(part in name for part in _BY_HEAD)
+    return len(tensor.shape) < 2 and not is_other and any(part in name for part in _BY_NEURON)
