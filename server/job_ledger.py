@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from glob import escape
 
 from sm3.ledger.account import account
-from sm3.ledger.answer import ledger_view, model_view
+from sm3.ledger.answers import ledger_view, model_view
 from sm3.ledger.catalogue import of_recipe
 from sm3.ledger.diagnose import Evidence, diagnose
 from sm3.ledger.rules.base import Step

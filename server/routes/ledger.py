@@ -11,7 +11,7 @@ from server.job_ledger import job_ledger
 from server.problems import invalid
 from server.routes.jobs import ADMIN
 from server.service import JobId, ServiceDep
-from sm3.ledger.answer import answer, model_view
+from sm3.ledger.answers import answer, model_view
 from sm3.ledger.catalogue import catalogue
 from sm3.ledger.shapes import LedgerError
 from sm3.remote.ledger_specs import LedgerSpec

@@ -8,9 +8,8 @@
 from sm3.ledger.account import Bytes as Bytes
 from sm3.ledger.account import Ledger as Ledger
 from sm3.ledger.account import Row as Row
-from sm3.ledger.account import account as account
-from sm3.ledger.answer import answer as answer
-from sm3.ledger.answer import predict as predict
+from sm3.ledger.answers import answer as answer
+from sm3.ledger.answers import predict as predict
 from sm3.ledger.rules.base import Step as Step
 from sm3.ledger.shapes import LedgerError as LedgerError
 from sm3.ledger.shapes import TensorShape as TensorShape

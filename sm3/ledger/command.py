@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sm3.ledger.answer import answer, model_view
+from sm3.ledger.answers import answer, model_view
 from sm3.ledger.catalogue import catalogue
 from sm3.ledger.shapes import LedgerError
 from sm3.ledger.words import size

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sm3.ledger.answer import predict
+from sm3.ledger.answers import predict
 from sm3.ledger.catalogue import catalogue, model
 from sm3.ledger.command import chosen
 from sm3.ledger.fits import activation_bytes, largest_batch, largest_of

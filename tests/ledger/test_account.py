@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sm3.ledger import Bytes, LedgerError, Step, TensorShape, account, predict
+from sm3.ledger import Bytes, LedgerError, Step, TensorShape, predict
+from sm3.ledger.account import account
 from sm3.ledger.rules.base import Part
 from sm3.ledger.rules.registry import RULES, rule_of
 from sm3.ledger.shapes import tensors_from

@@ -10,7 +10,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from sm3.ledger import TensorShape, account, answer
+from sm3.ledger import TensorShape, answer
+from sm3.ledger.account import account
 from sm3.ledger.measure import state_bytes, state_bytes_of
 from sm3.ledger.rules.adam_mini import is_refused
 from sm3.ledger.rules.registry import RULES

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 
 from sm3 import SM3
 from sm3.kernels.eager import BLOCK_ENTRIES
-from sm3.ledger import Step, TensorShape, account
+from sm3.ledger import Step, TensorShape
+from sm3.ledger.account import account
 from sm3.ledger.measure import step_peak_bytes
 from sm3.remote.ledger_specs import Dtype, LedgerOptimizer
 from tests.ledger.packages import CASES, Case

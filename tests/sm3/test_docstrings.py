@@ -20,7 +20,7 @@ import pytest
         "sm3.advisor.advise",
         "sm3.ledger",
         "sm3.ledger.account",
-        "sm3.ledger.answer",
+        "sm3.ledger.answers",
         "sm3.ledger.command",
         "sm3.ledger.fits",
         "sm3.ledger.shapes",
