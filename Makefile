@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network lint format bench bench-viewers bench-ingest chaos-disk chaos-clock screenshots clean
+.PHONY: help run test test-slow test-network test-ledger lint format bench bench-viewers bench-ingest chaos-disk chaos-clock \
+	catalogue ledger-table screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +24,17 @@ test-slow: $(VENV)/.installed-test  ## the tests that take minutes
 
 test-network: $(VENV)/.installed-test  ## the tests that need a package registry
 	@$(BIN)/pytest -m network
+
+test-ledger: $(VENV)/.installed-test  ## compare the ledger's rules with every package they are of (300 MB)
+	@$(PIP) install --quiet --no-deps bitsandbytes regex torchao transformers
+	@$(BIN)/pytest -m "" tests/ledger
+
+catalogue: $(VENV)/.installed  ## generate the ledger's tables of shapes anew
+	@$(PIP) install --quiet --no-deps regex transformers
+	@$(BIN)/python scripts/generate_catalogue.py
+
+ledger-table: $(VENV)/.installed  ## write the tables of docs/ledger.md anew
+	@$(BIN)/python -m sm3.ledger.report docs/ledger.md
 
 lint: $(VENV)/.installed-test  ## linters, types and layers alone
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/lint

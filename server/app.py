@@ -20,19 +20,7 @@ from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.operation.requests import Observed
 from server.problems import Refusal
-from server.routes import (
-    catalogue,
-    checkpoints,
-    comparisons,
-    export,
-    frames,
-    health,
-    jobs,
-    live,
-    metrics,
-    streams,
-    worker,
-)
+from server.routes import ROUTERS
 from server.service import Service, unknown_comparison, unknown_job
 from server.settings import Settings
 from server.store import KeyReused, NotEnded, QueueFull, StaleAttempt, UnknownComparison, UnknownJob
@@ -82,20 +70,8 @@ def create_app(service: Service) -> FastAPI:
         app.add_exception_handler(conflict, _on_conflict)
     app.add_exception_handler(QueueFull, _on_queue_full)
     app.add_exception_handler(KeyReused, _on_key_reused)
-    for module in (
-        jobs,
-        export,
-        worker,
-        checkpoints,
-        frames,
-        streams,
-        live,
-        comparisons,
-        catalogue,
-        health,
-        metrics,
-    ):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))

@@ -77,6 +77,12 @@ _ALWAYS = (
         "Where that time goes. On CUDA measured at the steps of frames only, for the clock waits for the device.",
         "seconds a step",
     ),
+    (
+        "memory_state_bytes, memory_rss_bytes, memory_peak_rss_bytes",
+        "What the optimizer's tensors hold, what the worker has resident, and the most it has had. On CUDA also what "
+        "torch's allocator tells: memory_cuda_allocated_bytes, memory_cuda_peak_bytes, memory_cuda_reserved_bytes.",
+        "bytes",
+    ),
 )
 
 

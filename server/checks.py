@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 
 from server.problems import invalid
 from sm3.advisor.candidates import require_budget
-from sm3.covers import Cover, CoverPolicy, Slices, from_spec
+from sm3.covers.misfits import misfits
 from sm3.probes.checks import MAX_FAULTS, record_faults
+from sm3.remote.cover_specs import SlicesSpec
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import AdviseSpec, Sm3Spec
 from sm3.remote.recipe_specs import parameter_shapes
@@ -41,19 +42,6 @@ def job_faults(spec: JobSpec) -> list[FieldFault]:
 
 
 def _optimizer_faults(spec: Sm3Spec, shapes: Shapes) -> Iterator[FieldFault]:
-    rules: list[tuple[str, Cover]] = []
-    numbers: list[int] = []
-    for number, rule in enumerate(spec.rules):
-        if not any(fnmatchcase(name, rule.match) for name in shapes):
-            allowed = f"a glob that matches a tensor, such as {', '.join(map(repr, list(shapes)[:4]))}"
-            yield FieldFault(field=f"optimizer.rules.{number}.match", given=rule.match, allowed=allowed)
-        try:
-            rules.append((rule.match, from_spec(rule.cover)))
-            numbers.append(number)
-        except ValueError as error:
-            yield FieldFault(
-                field=f"optimizer.rules.{number}.cover", given=rule.cover.kind, allowed=str(error)
-            )
     ruled = [rule.match for rule in spec.rules]
     free = {n: s for n, s in shapes.items() if not any(fnmatchcase(n, glob) for glob in ruled)}
     if isinstance(spec.cover, AdviseSpec):
@@ -63,17 +51,5 @@ def _optimizer_faults(spec: Sm3Spec, shapes: Shapes) -> Iterator[FieldFault]:
             yield FieldFault(
                 field="optimizer.cover.budget_bytes", given=spec.cover.budget_bytes, allowed=str(error)
             )
-    try:
-        default = Slices() if isinstance(spec.cover, AdviseSpec) else from_spec(spec.cover)
-    except ValueError as error:
-        yield FieldFault(field="optimizer.cover", given=spec.cover.kind, allowed=str(error))
-        return
-    policy = CoverPolicy(default=default, rules=tuple(rules))
-    for name, shape in shapes.items():
-        try:
-            policy.cover_for(name, shape)
-        except ValueError as error:
-            matching = [k for k, (glob, _) in zip(numbers, rules, strict=True) if fnmatchcase(name, glob)]
-            field = f"optimizer.rules.{matching[0]}.cover" if matching else "optimizer.cover"
-            given = spec.rules[matching[0]].cover.kind if matching else spec.cover.kind
-            yield FieldFault(field=field, given=given, allowed=f"a cover that fits: {error}")
+    cover = SlicesSpec() if isinstance(spec.cover, AdviseSpec) else spec.cover
+    yield from misfits(cover, spec.rules, shapes, prefix="optimizer.")

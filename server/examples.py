@@ -66,3 +66,39 @@ CLONE_EXAMPLES: dict[str, Any] = {
     },
     "same": {"summary": "The same once more", "value": {}},
 }
+
+LEDGER_EXAMPLES: dict[str, Any] = {
+    "bert-large": {
+        "summary": "BERT-Large under SM3 and AdamW: 1.25 GiB apart",
+        "value": {"model": "bert-large", "optimizers": ["sm3", "adamw"]},
+    },
+    "int8-momentum": {
+        "summary": "Llama 3 8B in bf16 with float32 master weights, and what fits on 80 GiB",
+        "value": {
+            "model": "llama-3-8b",
+            "optimizers": [{"name": "sm3", "momentum_dtype": "int8"}, "adamw8bit", "adamw"],
+            "weights": "bf16",
+            "master_weights": True,
+            "fit": {"device_memory_bytes": 85899345920, "sequence_length": 2048},
+        },
+    },
+    "own-tensors": {
+        "summary": "A model of your own by its tensors, with rows only for the embedding, tensor by tensor",
+        "value": {
+            "tensors": [
+                {"name": "embed.weight", "shape": [50000, 512]},
+                {"name": "out.weight", "shape": [1000, 512], "dtype": "bf16"},
+                {"name": "running_mean", "shape": [512], "trainable": False},
+            ],
+            "optimizers": [
+                {
+                    "name": "sm3",
+                    "momentum": 0.0,
+                    "rules": [{"match": "*embed*", "cover": {"kind": "slices", "dims": [0]}}],
+                },
+                {"name": "sgd", "momentum": 0.0},
+            ],
+            "per_tensor": True,
+        },
+    },
+}

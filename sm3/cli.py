@@ -16,6 +16,7 @@ from sm3 import backup, cli_jobs, transfer
 from sm3.cli_arguments import ERR, OUT, JobArgument, find_job
 from sm3.cli_assignments import AssignmentOption, changes_from
 from sm3.doctor import command as doctor
+from sm3.ledger.command import ledger
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -184,6 +185,9 @@ def token() -> None:
             "there is no token yet: start the service once with `sm3 up`, or set SM3_TOKEN"
         )
     print(found)  # noqa: T201 - for $(sm3 token)
+
+
+app.command()(ledger)
 
 
 def spec_from(recipe: str, assignments: Sequence[str] | None) -> dict[str, Any]:

@@ -1,1 +1,34 @@
-"""The REST API, one resource a file."""
+"""The HTTP resources, one file each; a new one is listed here, in the order of the documentation."""
+
+from server.routes import (
+    catalogue,
+    checkpoints,
+    comparisons,
+    export,
+    frames,
+    health,
+    jobs,
+    ledger,
+    live,
+    metrics,
+    streams,
+    worker,
+)
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        jobs,
+        export,
+        checkpoints,
+        frames,
+        streams,
+        live,
+        comparisons,
+        ledger,
+        catalogue,
+        worker,
+        health,
+        metrics,
+    )
+)

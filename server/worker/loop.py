@@ -15,6 +15,7 @@ from server.worker.averaging import Average
 from server.worker.checkpoint import Checkpoint, Checkpoints
 from server.worker.laps import Laps
 from server.worker.manifest import build_manifest
+from server.worker.memory import memory_series
 from server.worker.optimizers import build_optimizer, build_schedule
 from server.worker.parts import Parts
 from server.worker.recipes.base import Batch, Task
@@ -326,6 +327,7 @@ class Run:
             "step_s": step_s,
             "tokens_per_s": self.task.tokens_per_batch / step_s,
         } | laps.means()
+        scalars |= memory_series(recorder.optimizer, self.device)
         for series, value in scalars.items():
             self.tracker.scalar(series, step, value)
         self.tracker.frame(step, arrays)

@@ -26,6 +26,8 @@ from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, Co
 from sm3.remote.errors import RemoteError, ServiceError, Unreachable, check
 from sm3.remote.events import Event, read_events
 from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
+from sm3.remote.ledger_specs import LedgerSpec
+from sm3.remote.ledger_views import JobLedger, LedgerAnswer, ModelList, ModelView
 from sm3.remote.settings import ClientSettings
 from sm3.remote.transfer import Transfer
 from sm3.remote.wire import (
@@ -240,6 +242,22 @@ class Client(Transfer):
     def latest_frame(self, job_id: str) -> bytes:
         """Returns the newest frame."""
         return self._request("GET", f"/v1/jobs/{job_id}/frames/latest").content
+
+    # ── the ledger
+
+    def ledger(self, spec: LedgerSpec) -> LedgerAnswer:
+        """Returns where every byte of a model goes under each optimizer asked for."""
+        return self._post("/v1/ledger", LedgerAnswer, spec)
+
+    def job_ledger(self, job_id: str) -> JobLedger:
+        """Returns a job's bytes, predicted and measured, and what the difference means."""
+        return self._get(f"/v1/jobs/{job_id}/ledger", JobLedger)
+
+    def models(self) -> tuple[ModelView, ...]:
+        """Returns the architectures that the ledger knows by name."""
+        return self._get("/v1/models", ModelList).items
+
+    # ── what can be asked for
 
     def recipes(self) -> tuple[RecipeView, ...]:
         """Returns what can be launched."""

@@ -18,6 +18,14 @@ import pytest
         "sm3.covers.policy",
         "sm3.probes.recorder",
         "sm3.advisor.advise",
+        "sm3.ledger",
+        "sm3.ledger.account",
+        "sm3.ledger.answers",
+        "sm3.ledger.command",
+        "sm3.ledger.fits",
+        "sm3.ledger.shapes",
+        "sm3.ledger.words",
+        "sm3.remote.ledger_specs",
     ],
 )
 def test_examples_run(module):
@@ -26,7 +34,7 @@ def test_examples_run(module):
     assert failed == 0
 
 
-@pytest.mark.parametrize("page", ["optimizer.md", "statistics.md"])
+@pytest.mark.parametrize("page", ["optimizer.md", "statistics.md", "ledger.md"])
 def test_the_code_in_the_guides_runs(page):
     guide = (Path(__file__).parents[2] / "docs" / page).read_text()
     blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
