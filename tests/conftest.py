@@ -20,6 +20,17 @@ from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobState, JobView
 
 START_TIMEOUT_S = 60.0
+# Series that tell how fast a process was and how much it held; all others depend on the training alone.
+OF_THE_PROCESS = frozenset({
+    "step_s",
+    "tokens_per_s",
+    "forward_s",
+    "backward_s",
+    "optimizer_s",
+    "probe_s",
+    "memory_rss_bytes",
+    "memory_peak_rss_bytes",
+})
 
 
 def free_port() -> int:

@@ -28,11 +28,9 @@ from sm3.remote.client import Client, RemoteError
 from sm3.remote.frames import decode, read_scalars
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobState, JobView
-from tests.conftest import RunningService, tiny_job
+from tests.conftest import OF_THE_PROCESS, RunningService, tiny_job
 
 SPECS = 4
-TIMES = {"step_s", "tokens_per_s", "forward_s", "backward_s", "optimizer_s", "probe_s"}
-MEASURED = ("bytes", "memory", "rss", "cuda")  # series that say how the process was, not the training
 ENDS = {state for state in JobState if state.is_final}
 
 
@@ -74,7 +72,7 @@ class Outcome:
                 series = {
                     name: list(zip(steps.tolist(), values.tolist(), strict=True))
                     for name, (steps, values) in read_scalars(blob).by_series().items()
-                    if name not in TIMES and not any(word in name for word in MEASURED)
+                    if name not in OF_THE_PROCESS
                 }
                 content.append((dict(decode(blob).arrays), series))
             if page.next is None:

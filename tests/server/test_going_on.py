@@ -15,11 +15,10 @@ from sm3.remote.client import Client, ServiceError
 from sm3.remote.frames import decode, read_scalars
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobState, JobView, WorkerReport
-from tests.conftest import RunningService, tiny_job, worker_pid
+from tests.conftest import OF_THE_PROCESS, RunningService, tiny_job, worker_pid
 
 STEPS = 160
 pytestmark = pytest.mark.timeout(300)  # each attempt imports torch anew
-TIMES = {"step_s", "tokens_per_s", "forward_s", "backward_s", "optimizer_s", "probe_s"}
 Recorded = list[tuple[int, int, dict[str, object], dict[str, list[tuple[int, float]]]]]
 
 
@@ -42,7 +41,7 @@ def recorded(client: Client, job: JobView) -> Recorded:
         series = {
             name: list(zip(steps.tolist(), values.tolist(), strict=True))
             for name, (steps, values) in read_scalars(blob).by_series().items()
-            if name not in TIMES
+            if name not in OF_THE_PROCESS
         }
         found.append((info.seq, info.step, dict(decode(blob).arrays), series))
     return found

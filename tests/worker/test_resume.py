@@ -18,9 +18,9 @@ from server.worker.loop import Paused, Run, TimeIsUp
 from server.worker.recipes.base import Task
 from server.worker.stop import StopRequest, Wish
 from sm3.remote.job_specs import JobSpec
+from tests.conftest import OF_THE_PROCESS
 
 STEPS = 23
-TIMES = {"step_s", "tokens_per_s", "forward_s", "backward_s", "optimizer_s", "probe_s", "checkpoint_s"}
 
 
 @dataclass
@@ -146,7 +146,9 @@ def assert_same_frames(one: Notes, other: Notes) -> None:
         assert arrays.keys() == other_arrays.keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, other_arrays[name], err_msg=f"{name} at {step}")
-        lasting, other_lasting = ([p for p in ps if p[0] not in TIMES] for ps in (points, other_points))
+        lasting, other_lasting = (
+            [p for p in ps if p[0] not in OF_THE_PROCESS] for ps in (points, other_points)
+        )
         assert [p[:2] for p in lasting] == [p[:2] for p in other_lasting]
         np.testing.assert_array_equal([p[2] for p in lasting], [p[2] for p in other_lasting])
 
