@@ -127,7 +127,7 @@ def test_events_follow_a_running_job_live(service: RunningService) -> None:
     steps = [e.data["step"] for e in events if e.name == "frame"]
     assert steps == [1, *range(5, 61, 5)]
     assert all(e.data["scalars"]["loss"] > 0 for e in events if e.name == "frame")
-    assert events[-1].data == {"state": "succeeded"}
+    assert events[-1].data == {"state": "succeeded", "final": True}
 
 
 async def drain(socket: websockets.ClientConnection) -> None:
