@@ -141,7 +141,7 @@ def test_jumps_of_a_day_harm_neither_order_nor_leases_nor_tickets(
     )
     assert events == [(0, seq) for seq in range(len(events))], "SSE in order, nothing left out"
     assert told <= len(events) <= len(frames), "what was stored when the job ended has been told"
-    assert numbers == list(range(4))
+    assert numbers == list(range(5)), "queued, starting, running, cancelling, cancelled"
     backwards = sum(later.at < earlier.at for earlier, later in itertools.pairwise(frames))
     assert backwards >= 2, "the frames' own times do go back, so order cannot come from them"
     with capsys.disabled():
