@@ -13,6 +13,7 @@ from sm3.ledger.fits import activation_bytes, largest_batch, largest_of
 from sm3.ledger.rules.base import Step
 from sm3.ledger.shapes import LedgerError, TensorsLike, tensors_from
 from sm3.remote.ledger_specs import (
+    MAX_LINES,
     AdamMiniSpec,
     AnyOptimizerSpec,
     Dtype,
@@ -92,6 +93,11 @@ def answer(spec: LedgerSpec) -> LedgerAnswer:
     """
     asked = _model_of(spec)
     faults: list[FieldFault] = []
+    if spec.per_tensor and (lines := len(asked.tensors) * len(spec.optimizers)) > MAX_LINES:
+        allowed = (
+            f"at most {MAX_LINES:,} lines, of all optimizers together: these are {lines:,}; ask for fewer"
+        )
+        faults.append(FieldFault(field="per_tensor", given=True, allowed=allowed))
     ledgers: list[Ledger] = []
     for number, optimizer in enumerate(spec.optimizers):
         try:

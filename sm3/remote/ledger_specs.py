@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import prod
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from sm3.remote.optimizer_specs import AdafactorSpec, AdagradSpec, AdamWSpec, SgdSpec, Sm3Spec
 from sm3.remote.recipe_specs import RecipeSpec
@@ -23,6 +23,7 @@ MAX_SIZE = 2**40
 MAX_ENTRIES = 2**50
 MAX_TENSORS = 20_000
 MAX_OPTIMIZERS = 16
+MAX_LINES = 50_000
 
 
 class Dtype(StrEnum):
@@ -258,6 +259,13 @@ class LedgerSpec(Spec):
     )
     fit: FitSpec | None = None
     per_tensor: bool = Field(False, description="tell each tensor's bytes too")
+
+    @field_validator("weights", "gradients")
+    @classmethod
+    def _floating(cls, dtype: Dtype | None) -> Dtype | None:
+        if dtype is not None and not dtype.startswith(("fp", "bf")):
+            raise ValueError("weights and gradients are fp64, fp32, fp16 or bf16")
+        return dtype
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:

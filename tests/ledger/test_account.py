@@ -150,3 +150,23 @@ def test_what_does_not_fit_is_one_clear_error(tensors: object, optimizer: object
     with pytest.raises(LedgerError, match=told) as caught:
         predict(tensors, optimizer)  # type: ignore[arg-type]
     assert len(caught.value.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "title"),
+    [
+        ({"name": "sm3"}, "SM3, momentum fp32"),
+        (
+            {"name": "sm3", "cover": {"kind": "slices", "dims": [0]}, "momentum": 0},
+            "SM3, slices-0, no momentum",
+        ),
+        (
+            {"name": "sm3", "rules": [{"match": "*", "cover": {"kind": "whole"}}], "momentum_dtype": "int8"},
+            "SM3, slices and 1 rule, momentum int8",
+        ),
+        ({"name": "adamw", "amsgrad": True}, "AdamW, amsgrad"),
+        ({"name": "sgd", "momentum": 0}, "SGD"),
+    ],
+)
+def test_titles_tell_the_settings_that_cost_bytes(optimizer: dict, title: str) -> None:
+    assert predict({"w": (4, 4)}, optimizer).rule.title == title

@@ -92,6 +92,23 @@ BAD = [
             "optimizers.2.cover": "slices along dim 4",
         },
     ),
+    ({"model": "resnet-50", "weights": "int8", "gradients": "bool"}, {"weights": "bf16", "gradients": "bf16"}),
+    (
+        {
+            "tensors": [{"name": f"t{k}", "shape": [2]} for k in range(5000)],
+            "optimizers": ["lion"] * 11,
+            "per_tensor": True,
+        },
+        {"per_tensor": "at most 50,000 lines"},
+    ),
+    (
+        {
+            "tensors": [{"name": f"t{k}", "shape": [2**40 - k]} for k in range(5)],
+            "optimizers": [{"name": "sm3", "rules": [{"match": "t*", "cover": {
+                "kind": "reshaped", "view": "square", "inner": {"kind": "slices"}}}]}],
+        },
+        {"optimizers.0.cover": "trial divisions"},
+    ),
     ({"model": "resnet-50", "fit": {"device_memory_bytes": 1}}, {"fit.activation_bytes_per_sample": "no estimate"}),
     ({"model": "resnet-50", "fit": {"device_memory_bytes": 0}}, {"fit.device_memory_bytes": "greater than"}),
 ]  # fmt: skip

@@ -7,14 +7,16 @@ from collections.abc import Hashable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib.metadata import version
-from math import prod
+from math import isqrt, prod
 
 from sm3.covers import Blocks, Cover, CoverPolicy, Reshaped, Singletons, Slices, Whole, from_spec
 from sm3.covers.misfits import misfits
 from sm3.ledger.rules.base import Kept, Part, Rule, Step, Verified, full
 from sm3.ledger.shapes import Shape, TensorShape
+from sm3.remote.cover_specs import CoverSpec, ReshapedSpec, UnionSpec
 from sm3.remote.ledger_specs import Dtype
 from sm3.remote.optimizer_specs import AdviseSpec, Sm3Spec
+from sm3.remote.record_specs import ShadowSpec, label_of
 from sm3.remote.wire import FieldFault
 
 RUN = 256
@@ -23,6 +25,7 @@ CPU_BLOCK_ENTRIES = 131_072
 CUDA_BLOCK_ENTRIES = 16_777_216
 """Entries the eager kernel takes at once: `sm3.kernels.eager`'s, for one thread."""
 _C_MAX_RANK = 8
+MAX_DIVISIONS = 2**22
 _DTYPES = {"fp32": Dtype.FP32, "bf16": Dtype.BF16, "int8": Dtype.INT8}
 
 
@@ -38,10 +41,11 @@ class Sm3(Rule[Sm3Spec]):
     @property
     def title(self) -> str:
         """Name, cover and momentum."""
-        kind = "" if self.spec.cover.kind == "slices" and not self.spec.rules else f", {self.spec.cover.kind}"
-        rules = f" and {len(self.spec.rules)} rules" if self.spec.rules else ""
-        momentum = f"momentum {self.spec.momentum_dtype}" if self.spec.momentum else "no momentum"
-        return f"SM3{kind}{rules}, {momentum}"
+        spec = self.spec
+        cover = "advise" if isinstance(spec.cover, AdviseSpec) else label_of(ShadowSpec(cover=spec.cover))
+        shown = "" if cover == "slices" and not spec.rules else f", {cover}"
+        count = f" and {len(spec.rules)} rule{'s' if len(spec.rules) > 1 else ''}" if spec.rules else ""
+        return f"SM3{shown}{count}, {f'momentum {spec.momentum_dtype}' if spec.momentum else 'no momentum'}"
 
     @cached_property
     def _policy(self) -> CoverPolicy:
@@ -141,6 +145,9 @@ class Sm3(Rule[Sm3Spec]):
                 allowed="a cover: the advisor needs gradients, so launch a job and ask for its ledger",
             )
             return
+        if (fault := self._too_many_divisions(tensors)) is not None:
+            yield fault
+            return
         first: dict[str, FieldFault] = {}
         more: Counter[str] = Counter()
         for fault in misfits(self.spec.cover, self.spec.rules, {t.name: t.shape for t in tensors}):
@@ -149,6 +156,27 @@ class Sm3(Rule[Sm3Spec]):
         for field, fault in first.items():
             others = f" (and {more[field] - 1} more tensors)" if more[field] > 1 else ""
             yield fault.model_copy(update={"allowed": fault.allowed + others})
+
+    def _too_many_divisions(self, tensors: Sequence[TensorShape]) -> FieldFault | None:
+        """A squared view finds its factors by trial division: √n of them, which a stranger's shapes could make long."""
+        covers = [self.spec.cover, *(rule.cover for rule in self.spec.rules)]
+        if not any(_is_squared(cover) for cover in covers if not isinstance(cover, AdviseSpec)):
+            return None
+        divisions = sum(isqrt(entries) for entries in {tensor.num_entries for tensor in tensors})
+        if divisions <= MAX_DIVISIONS:
+            return None
+        return FieldFault(
+            field="cover",
+            given="a view 'square'",
+            allowed=f"of tensors whose factors take at most {MAX_DIVISIONS:,} trial divisions, not {divisions:,}: give "
+            "views as sizes, or another cover",
+        )
+
+
+def _is_squared(cover: CoverSpec) -> bool:
+    if isinstance(cover, ReshapedSpec):
+        return cover.view == "square" or _is_squared(cover.inner)
+    return isinstance(cover, UnionSpec) and any(map(_is_squared, cover.members))
 
 
 def rows_and_columns(shape: Shape) -> tuple[int, int]:
