@@ -17,10 +17,10 @@ from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
 from server.limits import BodyLimit
 from server.problems import Refusal
-from server.routes import catalogue, comparisons, frames, health, jobs, streams
-from server.service import Service, unknown_comparison, unknown_job
+from server.routes import catalogue, comparisons, frames, health, jobs, streams, tokens
+from server.service import Service, unknown_comparison, unknown_job, unknown_token
 from server.settings import Settings
-from server.store import StaleAttempt, UnknownComparison, UnknownJob
+from server.store import EndedToken, StaleAttempt, UnknownComparison, UnknownJob, UnknownToken
 from sm3.remote.wire import Problem
 
 DESCRIPTION = """Launches PyTorch training jobs with the SM3 optimizer (arXiv 1901.11150) and shows what the
@@ -61,9 +61,11 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(UnknownJob, _on_unknown_job)
     app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
+    app.add_exception_handler(UnknownToken, _on_unknown_token)
     app.add_exception_handler(IllegalMove, _on_conflict)
     app.add_exception_handler(StaleAttempt, _on_conflict)
-    for module in (jobs, frames, streams, comparisons, catalogue, health):
+    app.add_exception_handler(EndedToken, _on_conflict)
+    for module in (jobs, frames, streams, comparisons, catalogue, tokens, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     app.add_middleware(BodyLimit)
@@ -104,6 +106,14 @@ def _on_unknown_comparison(_: Request, error: Exception) -> Response:
     return problems.respond(unknown_comparison(error).problem)
 
 
+def _on_unknown_token(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownToken)
+    return problems.respond(unknown_token(error).problem)
+
+
+_CONFLICTS = {IllegalMove: "illegal-move", StaleAttempt: "stale-attempt", EndedToken: "ended-token"}
+
+
 def _on_conflict(_: Request, error: Exception) -> Response:
-    slug = "illegal-move" if isinstance(error, IllegalMove) else "stale-attempt"
+    slug = _CONFLICTS[type(error)]
     return problems.respond(Refusal(409, slug, "Not in this state", f"{error}.").problem)

@@ -7,15 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
-from starlette.concurrency import run_in_threadpool
+from fastapi import Depends, Path
 from starlette.requests import HTTPConnection
 
-from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
+from server.access import Access
 from server.hub import Hub
 from server.problems import Refusal, not_found
 from server.settings import Settings
-from server.store import ComparisonStore, Database, FrameStore, JobStore, UnknownComparison, UnknownJob
+from server.store import (
+    ComparisonStore,
+    Database,
+    FrameStore,
+    JobStore,
+    TokenStore,
+    UnknownComparison,
+    UnknownJob,
+    UnknownToken,
+)
+from server.tickets import Tickets
 from sm3.remote.wire import JobView
 
 
@@ -31,7 +40,7 @@ class Service:
     jobs: JobStore
     frames: FrameStore
     comparisons: ComparisonStore
-    admin_token: str
+    access: Access
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
     kick: Callable[[], None] = lambda: None
@@ -42,7 +51,6 @@ class Service:
         """Opens the store (brings its schema up to date) and makes the token where there is none."""
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.jobs_dir.mkdir(exist_ok=True, mode=0o700)
-        token = settings.admin_token() if settings.auth else ""
         database = Database(settings.store_url)
         return cls(
             settings,
@@ -50,7 +58,7 @@ class Service:
             JobStore(database),
             FrameStore(database),
             ComparisonStore(database),
-            token,
+            Access.from_settings(settings, TokenStore(database)),
         )
 
     async def changed(self, job: JobView) -> JobView:
@@ -64,10 +72,6 @@ class Service:
         self.stopping.set()
         self.hub.wake()
         self.kick()
-
-    def is_admin(self, token: str) -> bool:
-        """Whether ``token`` may do everything."""
-        return not self.settings.auth or same(token, self.admin_token)
 
 
 def service(connection: HTTPConnection) -> Service:
@@ -83,27 +87,6 @@ ComparisonId = Annotated[
 JobId = Annotated[str, Path(min_length=1, max_length=64, description="a job's id, as POST /v1/jobs gave it")]
 
 
-def require_admin(request: Request, here: ServiceDep) -> None:
-    """Refuses a request without the admin token."""
-    if not here.is_admin(bearer(request.headers.get("authorization"))):
-        raise unauthorized()
-
-
-async def require_worker(request: Request, here: ServiceDep, job_id: JobId) -> None:
-    """Refuses a request with neither the admin token nor that of the job's own worker."""
-    token = bearer(request.headers.get("authorization"))
-    if here.is_admin(token):
-        return
-    if not token:
-        raise unauthorized()
-    try:
-        expected = await run_in_threadpool(here.jobs.ingest_digest, job_id)
-    except UnknownJob:
-        expected = ""
-    if not same(digest(token), expected):
-        raise forbidden() if token.startswith("sm3i_") else unauthorized()
-
-
 def unknown_job(error: UnknownJob) -> Refusal:
     """Returns the 404 for a job that is not there."""
     return not_found("job", error.job_id, "GET /v1/jobs lists those there are.")
@@ -112,3 +95,8 @@ def unknown_job(error: UnknownJob) -> Refusal:
 def unknown_comparison(error: UnknownComparison) -> Refusal:
     """Returns the 404 for a comparison that is not there."""
     return not_found("comparison", error.comparison_id, "GET /v1/comparisons lists those there are.")
+
+
+def unknown_token(error: UnknownToken) -> Refusal:
+    """Returns the 404 for a token that is not there."""
+    return not_found("token", error.token_id, "GET /v1/tokens lists those there are.")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import secrets
 from pathlib import Path
 from typing import Self
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sm3.remote.settings import TOKEN_FILE, default_data_dir
+from sm3.remote import token_file
+from sm3.remote.settings import default_data_dir
 
 
 class Settings(BaseSettings):
@@ -31,6 +30,12 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
     token: str = Field("", description="admin token; empty: made at first start and kept in the data folder")
     auth: bool = Field(True, description="false: no token needed; only allowed on loopback")
+    auth_failures_per_minute: int = Field(
+        30,
+        ge=0,
+        le=1_000_000,
+        description="wrong tokens of one address before it is told to wait; 0: no limit",
+    )
     slots: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1),
         ge=0,
@@ -83,17 +88,4 @@ class Settings(BaseSettings):
 
     def admin_token(self) -> str:
         """Returns the admin token; makes it (mode 0600) where there is none yet."""
-        if self.token:
-            return self.token
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.data_dir / TOKEN_FILE
-        with FileLock(path.with_suffix(".lock"), mode=0o600):
-            if path.exists() and (token := path.read_text(encoding="ascii").strip()):
-                return token
-            token = "sm3_" + secrets.token_urlsafe(32)
-            temporary = path.with_suffix(".tmp")
-            temporary.unlink(missing_ok=True)
-            temporary.touch(mode=0o600)
-            temporary.write_text(token + "\n", encoding="ascii")
-            temporary.replace(path)
-        return token
+        return self.token or token_file.ensure(self.data_dir)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sm3 import token_commands
 from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
@@ -25,6 +26,7 @@ from sm3.up import CannotStart, Instance, running
 app = typer.Typer(
     name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
 )
+app.add_typer(token_commands.app, name="token")
 _MIN_SUFFIX = 4
 _OUT = Console()
 _ERR = Console(stderr=True)
@@ -180,17 +182,6 @@ def cancel(job: JobArgument) -> None:
     with Client.from_settings() as client:
         found = client.cancel(_find(client, job))
     _OUT.print(f"{found.id} {found.state}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def token() -> None:
-    """Print the service's token, for use in curl."""
-    found = ClientSettings().bearer()
-    if not found:
-        raise typer.BadParameter(
-            "there is no token yet: start the service once with `sm3 up`, or set SM3_TOKEN"
-        )
-    print(found)  # noqa: T201 - for $(sm3 token)
 
 
 def spec_from(recipe: str, assignments: list[str]) -> dict[str, Any]:

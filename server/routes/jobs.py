@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from server.auth import TICKET_S
+from server.auth import Scope, caller, needs
 from server.checks import require_fit
 from server.examples import JOB_EXAMPLES
-from server.service import JobId, ServiceDep, require_admin, require_worker
+from server.service import JobId, ServiceDep
+from server.tickets import TICKET_S
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobPage, JobState, JobView, Manifest, Ticket, TransitionList, WorkerReport
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-ADMIN = [Depends(require_admin)]
-WORKER = [Depends(require_worker)]
+ADMIN = [needs(Scope.ADMIN)]
+WORKER = [needs(Scope.ADMIN, or_worker=True)]
 _LOG_BYTES = 64 * 1024
 
 
@@ -79,10 +80,10 @@ def log(here: ServiceDep, job_id: JobId) -> str:
 
 
 @router.post("/{job_id}/tickets", status_code=201, dependencies=ADMIN)
-async def ticket(here: ServiceDep, job_id: JobId) -> Ticket:
-    """Makes a single-use pass for the job's live WebSocket."""
+async def ticket(here: ServiceDep, job_id: JobId, request: Request) -> Ticket:
+    """Makes a single-use pass for the job's live WebSocket; it is good for as long as the caller's token is."""
     await run_in_threadpool(here.jobs.get, job_id)
-    return Ticket(ticket=here.tickets.issue(job_id), expires_in_s=TICKET_S)
+    return Ticket(ticket=here.tickets.issue(job_id, caller(request)), expires_in_s=TICKET_S)
 
 
 @router.post("/{job_id}/report", dependencies=WORKER, tags=["worker"])

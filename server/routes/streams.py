@@ -133,7 +133,10 @@ async def live(socket: WebSocket, here: ServiceDep, job_id: str, ticket: str = "
     if not _origin_allowed(socket, here):
         await socket.close(POLICY_VIOLATION, "this page's origin may not open the live view")
         return
-    if here.settings.auth and not here.tickets.redeem(ticket, job_id):
+    principal = here.tickets.redeem(ticket, job_id)
+    if here.settings.auth and (
+        principal is None or not await run_in_threadpool(here.access.holds, principal)
+    ):
         await socket.close(POLICY_VIOLATION, "the ticket is not valid (any more): ask for a new one")
         return
     await socket.accept()

@@ -23,10 +23,12 @@ import httpx
 from httpx_sse import connect_sse
 from pydantic import BaseModel, ValidationError
 
+from sm3.remote.bearer import Bearer
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, ComparisonView, LossSeries
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.settings import ClientSettings
+from sm3.remote.token_calls import TokenCalls
 from sm3.remote.wire import (
     AdvisedTensor,
     FramePage,
@@ -82,7 +84,7 @@ class Event:
     data: dict[str, Any]
 
 
-class Client:
+class Client(TokenCalls):
     """Speaks with one service; every method raises `Unreachable` or `ServiceError`.
 
     Args:
@@ -93,15 +95,18 @@ class Client:
 
     def __init__(self, url: str, token: str = "", *, timeout_s: float = 10.0) -> None:
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         # The environment's proxies are not for a service that is, as a rule, on this machine.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.url, auth=Bearer(lambda: token), timeout=timeout_s, trust_env=False
+        )
 
     @classmethod
     def from_settings(cls, settings: ClientSettings | None = None) -> Self:
         """Returns a client for the service that ``settings`` (default: the environment) name."""
         settings = settings or ClientSettings()
-        return cls(settings.url, settings.bearer())
+        client = cls(settings.url)
+        client._http.auth = Bearer(settings.bearer)  # which looks again after a 401
+        return client
 
     def close(self) -> None:
         """Closes the connections."""
@@ -280,6 +285,9 @@ class Client:
     def _post(self, path: str, model: type[Model], body: BaseModel | None = None) -> Model:
         content = body.model_dump_json() if body is not None else None
         return self._read(self._request("POST", path, content=content, headers=_JSON), model)
+
+    def _delete(self, path: str, model: type[Model]) -> Model:
+        return self._read(self._request("DELETE", path), model)
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:

@@ -8,7 +8,7 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-TOKEN_FILE = "token"  # noqa: S105 - a file name
+from sm3.remote import token_file
 
 
 def default_data_dir() -> Path:
@@ -22,7 +22,9 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SM3_", extra="ignore")
 
     url: str = Field("http://127.0.0.1:8000", description="the service's address")
-    token: str = Field("", description="bearer token; empty: read from the token file of the data folder")
+    token: str = Field(
+        "", repr=False, description="bearer token; empty: read from the token file of the data folder"
+    )
     data_dir: Path = Field(default_factory=default_data_dir, description="the service's data folder")
     public_url: str = Field("", description="the service's address as a browser sees it; empty: page's host")
 
@@ -33,9 +35,4 @@ class ClientSettings(BaseSettings):
 
     def bearer(self) -> str:
         """Returns the token given, or the one in the data folder, or '' where neither is there."""
-        if self.token:
-            return self.token
-        try:
-            return (self.data_dir / TOKEN_FILE).read_text(encoding="ascii").strip()
-        except OSError:
-            return ""
+        return self.token or token_file.read(self.data_dir)
