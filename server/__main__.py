@@ -15,6 +15,9 @@ from server.execution.supervisor import AlreadySupervised, exclusive
 from server.service import Service
 from server.settings import Settings
 from server.startup import CannotStart, open_service, read_settings
+from server.wire_protocol import GuardedHttp
+
+_MAX_CONNECTIONS = 4096
 
 
 class Server(uvicorn.Server):
@@ -45,8 +48,14 @@ def serve(settings: Settings) -> bool:
             port=settings.port,
             log_level="warning",
             timeout_graceful_shutdown=1,
-            ws_max_size=2**20,
+            ws_max_size=2**16,  # a viewer sends the name of a tensor
             server_header=False,
+            access_log=False,  # tickets stand in the address of a WebSocket
+            http=GuardedHttp,
+            h11_max_incomplete_event_size=2**14,
+            limit_concurrency=_MAX_CONNECTIONS,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
         )
         server = Server(config, service)
         server.run()

@@ -9,9 +9,11 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.cors import CORSMiddleware
 
-from server import problems
+from server import docs_page, openapi, problems
+from server.answer_headers import AnswerHeaders
+from server.doors import HostCheck, OriginCheck
 from server.execution.local import LocalExecutor
 from server.execution.supervisor import Supervisor
 from server.lifecycle import IllegalMove
@@ -49,6 +51,8 @@ def create_app(service: Service) -> FastAPI:
         version=version("sm3-scope"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         responses={
             "4XX": {
                 "description": "a problem document",
@@ -68,9 +72,26 @@ def create_app(service: Service) -> FastAPI:
     for module in (jobs, frames, streams, comparisons, catalogue, tokens, health):
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))
+    docs_page.install(app)
+    openapi.install(app)
+    _guard(app, settings)
     return app
+
+
+def _guard(app: FastAPI, settings: Settings) -> None:
+    """Puts what every request passes around the routes; the last one here is passed first."""
+    app.add_middleware(BodyLimit)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["Location", "Retry-After"],
+        )
+    app.add_middleware(OriginCheck, allowed=settings.cors_origins)
+    app.add_middleware(HostCheck, allowed=_hosts(settings))
+    app.add_middleware(AnswerHeaders)
 
 
 @asynccontextmanager
@@ -89,7 +110,7 @@ def _hosts(settings: Settings) -> list[str]:
     """Host names a request may give: on loopback only loopback's, against DNS rebinding."""
     if settings.allowed_hosts:
         return list(settings.allowed_hosts)
-    return ["localhost", "127.0.0.1", "[::1]", settings.host] if settings.is_loopback else ["*"]
+    return ["localhost", "127.0.0.1", "::1", settings.host] if settings.is_loopback else ["*"]
 
 
 def _root() -> RedirectResponse:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from server.answer_headers import SECURITY_HEADERS
 from sm3.remote.frames import FrameError
 from sm3.remote.wire import FieldFault, Problem
 
@@ -232,4 +233,5 @@ def _on_bug(request: Request, error: Exception) -> JSONResponse:
         status=500,
         detail="The service met an error of its own; its log has the traceback.",
     )
-    return JSONResponse(problem.model_dump(mode="json"), 500, media_type=MEDIA_TYPE)
+    # Starlette answers this outside of every middleware, so what they would add is added here.
+    return JSONResponse(problem.model_dump(mode="json"), 500, SECURITY_HEADERS, MEDIA_TYPE)

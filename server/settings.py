@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sm3.remote import token_file
 from sm3.remote.settings import default_data_dir
+
+MIN_TOKEN_LENGTH = 32
+MIN_TOKEN_VARIETY = 10
 
 
 class Settings(BaseSettings):
@@ -27,8 +31,10 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_path("sm3-scope"),
         description="tokenizers and encoded texts; can be deleted at any time",
     )
-    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
-    token: str = Field("", description="admin token; empty: made at first start and kept in the data folder")
+    database_url: str = Field("", repr=False, description="SQLAlchemy URL; empty: SQLite in the data folder")
+    token: str = Field(
+        "", repr=False, description="admin token; empty: made at first start and kept in the data folder"
+    )
     auth: bool = Field(True, description="false: no token needed; only allowed on loopback")
     auth_failures_per_minute: int = Field(
         30,
@@ -51,13 +57,47 @@ class Settings(BaseSettings):
         (), description="host names that requests may name; empty: loopback's"
     )
     cors_origins: tuple[str, ...] = Field(
-        (), description="origins of pages that may open the live WebSocket; empty: pages on loopback"
+        (), description="origins of pages that may call the API; empty: pages of the service's own host"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of reverse proxies whose X-Forwarded-For and -Proto are believed"
     )
 
     @field_validator("data_dir", "cache_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()  # workers run in folders of their own
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/?#@*\s]+", origin):
+                raise ValueError(
+                    "origins such as https://scope.example.org, without a path; '*' is not allowed"
+                )
+        return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            ipaddress.ip_network(address)
+        return addresses
+
+    @model_validator(mode="after")
+    def _refuse_a_poor_token(self) -> Self:
+        """Says nothing of the token itself, for it ends up in a log."""
+        if self.token and not re.fullmatch(r"[\x21-\x7e]+", self.token):
+            raise ValueError("SM3_TOKEN holds something else than printable ASCII without spaces.")
+        is_poor = len(self.token) < MIN_TOKEN_LENGTH or len(set(self.token)) < MIN_TOKEN_VARIETY
+        if self.token and is_poor and not self.is_loopback:
+            raise ValueError(
+                f"SM3_TOKEN has {len(self.token)} characters, {len(set(self.token))} of them different; with "
+                f"SM3_HOST={self.host} it needs at least {MIN_TOKEN_LENGTH}, {MIN_TOKEN_VARIETY} of them different. "
+                "`openssl rand -base64 32` makes one; without SM3_TOKEN the service makes its own."
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:

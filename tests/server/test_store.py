@@ -280,6 +280,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_hol
     job = JobStore(first).create(tiny_job())
     with first.write() as session:
         for statement in (
+            "DROP TABLE tokens",
             "DROP TABLE comparison_jobs",
             "DROP TABLE comparisons",
             "UPDATE alembic_version SET version_num = '0001'",
