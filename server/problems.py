@@ -114,7 +114,8 @@ def _given(error: Mapping[str, Any]) -> object:
     if error["type"] == "missing":
         return "nothing"
     if error["type"] == "json_invalid":
-        return f"something that is no JSON at character {error['loc'][-1]}: {error.get('ctx', {}).get('error', '')}"
+        place = f" at character {error['loc'][-1]}" if error["loc"] else ""
+        return f"something that is no JSON{place}: {error.get('ctx', {}).get('error', '')}"
     if error["type"] == "union_tag_invalid":
         return str(error["ctx"]["tag"])[:_MAX_GIVEN]
     given = error.get("input")
