@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import RouteContext, iter_route_contexts
 
 from server.auth import Needs
 
@@ -32,24 +32,26 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = plain()
             document.setdefault("components", {})["securitySchemes"] = _SCHEMES
-            for route in api_routes(app):
-                if route.include_in_schema:
-                    for method in route.methods or ():
-                        _describe(document["paths"][route.path_format][method.lower()], needs_of(route))
+            for route in routes(app):
+                for method in route.methods or ():
+                    operation = document["paths"].get(route.path, {}).get(method.lower())
+                    if operation is not None:
+                        _describe(operation, needs_of(route))
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def api_routes(app: FastAPI) -> list[APIRoute]:
-    """Returns the routes of ``app`` that answer HTTP."""
-    return [route for route in app.routes if isinstance(route, APIRoute)]
+def routes(app: FastAPI) -> list[RouteContext]:
+    """Returns every route of ``app``, those of included routers too."""
+    return list(iter_route_contexts(app.routes))
 
 
-def needs_of(route: APIRoute) -> Needs | None:
+def needs_of(route: RouteContext) -> Needs | None:
     """Returns what a route needs of its caller, None where everyone may call it."""
-    found = [d.call for d in route.dependant.dependencies if isinstance(d.call, Needs)]
+    dependencies = route.dependant.dependencies if hasattr(route, "dependant") else ()
+    found = [dependency.call for dependency in dependencies if isinstance(dependency.call, Needs)]
     return found[-1] if found else None
 
 
