@@ -15,7 +15,7 @@ from server.execution.supervisor import AlreadySupervised, exclusive
 from server.service import Service
 from server.settings import Settings
 from server.startup import CannotStart, open_service, read_settings
-from server.wire_protocol import GuardedHttp
+from server.wire_protocol import GuardedHttp, NoTracebackForGarbage
 
 _MAX_CONNECTIONS = 4096
 
@@ -57,6 +57,7 @@ def serve(settings: Settings) -> bool:
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
         )
+        logging.getLogger("uvicorn.error").addFilter(NoTracebackForGarbage())
         server = Server(config, service)
         server.run()
     return server.started

@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
@@ -188,8 +189,11 @@ def _on_frame(_: Request, error: Exception) -> Response:
     )
 
 
-def _on_http(_: Request, error: Exception) -> Response:
+def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
     slug = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(
         error.status_code, "http-error"
     )
@@ -199,7 +203,17 @@ def _on_http(_: Request, error: Exception) -> Response:
         status=error.status_code,
         detail=f"{error.detail}. /docs lists what can be asked.",
     )
-    return respond(problem, error.headers)
+    return respond(problem, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Returns what may be done at an address; Starlette knows but the methods of one route there."""
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(request.url.path):
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def _on_store(request: Request, error: Exception) -> Response:

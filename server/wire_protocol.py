@@ -8,6 +8,7 @@ connection for good. A body's pace is the affair of `server.limits`.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -51,3 +52,13 @@ class GuardedHttp(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class NoTracebackForGarbage(logging.Filter):
+    """Keeps one line of what uvicorn logs with a traceback though a viewer's garbage is no error of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Takes the traceback off the record; lets every record pass."""
+        if record.msg == "Invalid UTF-8 sequence received from client.":
+            record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+        return True

@@ -42,7 +42,11 @@ class TokenSpec(Spec):
     )
     scope: Scope = Field(Scope.VIEW, description="what its holder may do")
     expires_in_s: int | None = Field(
-        None, ge=1, le=MAX_LIFE_S, description="seconds until it ends; null: it holds until it is revoked"
+        None,
+        strict=True,
+        ge=1,
+        le=MAX_LIFE_S,
+        description="seconds until it ends; null: it holds until it is revoked",
     )
 
 
@@ -50,7 +54,11 @@ class TokenRotation(Spec):
     """How a token's secret is replaced."""
 
     grace_s: int = Field(
-        0, ge=0, le=MAX_GRACE_S, description="seconds for which the old secret is still good; 0: none at all"
+        0,
+        strict=True,
+        ge=0,
+        le=MAX_GRACE_S,
+        description="seconds for which the old secret is still good; 0: none at all",
     )
 
 

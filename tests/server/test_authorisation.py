@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -32,6 +31,7 @@ from server.store.tables import JobRow
 from sm3.remote.tokens import Scope, TokenSpec
 from sm3.remote.wire import JobState
 from tests.conftest import tiny_job
+from tests.store_rows import rows
 
 VIEW, LAUNCH, ADMIN = map(Needs, (Scope.VIEW, Scope.LAUNCH, Scope.ADMIN))
 WORKER = Needs(Scope.ADMIN, or_worker=True)
@@ -121,17 +121,7 @@ class Place:
         return answer.status_code, answer.json() if is_problem else {}
 
     def state(self) -> dict[str, list[Any]]:
-        """Returns all rows of all tables, but for when tokens were last used."""
-        with sqlite3.connect(self.service.settings.data_dir / "store.sqlite3") as store:
-            names = [n for (n,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            rows = {
-                name: sorted(map(list, store.execute(f"SELECT * FROM {name}")), key=str) for name in names
-            }
-            columns = [column for _, column, *_ in store.execute("PRAGMA table_info(tokens)")]
-        store.close()
-        for row in rows["tokens"]:
-            row[columns.index("last_used_s")] = None
-        return rows
+        return rows(self.service.settings.data_dir)
 
 
 @pytest.fixture
