@@ -26,6 +26,12 @@ class ClientSettings(BaseSettings):
         "", repr=False, description="bearer token; empty: read from the token file of the data folder"
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="the service's data folder")
+    viewer_token: str = Field(
+        "", repr=False, description="token that viewers who signed in by OIDC act with; empty: none may"
+    )
+    viewers: tuple[str, ...] = Field(
+        (), description="e-mail addresses or @domains that may sign in by OIDC; empty: all the provider knows"
+    )
     public_url: str = Field("", description="the service's address as a browser sees it; empty: page's host")
 
     @field_validator("data_dir")
