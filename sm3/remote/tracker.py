@@ -26,7 +26,8 @@ from sm3.remote.wire import Manifest
 _LOG = logging.getLogger(__name__)
 _MAX_WAITING_POINTS = 1_000_000
 _PAUSE_S = 1.0
-_STALE, _UNFIT = 409, frozenset({413, 422})
+# 403: the token ended with its attempt; 409: the attempt is no longer the current one.
+_STALE, _UNFIT = frozenset({403, 409}), frozenset({413, 422})
 
 
 class Tracker:
@@ -157,5 +158,5 @@ class Tracker:
 def _may_pass(error: Exception) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, ServiceError):
-        return error.problem.status != _STALE
+        return error.problem.status not in _STALE
     return isinstance(error, Unreachable)

@@ -16,8 +16,9 @@ from dashboard import sign_in
 from dashboard.headers import policy
 from dashboard.sign_in import Policy, may_view, needed
 from sm3.remote.tokens import Scope, TokenSpec
-from tests.conftest import RunningService
-from tests.dashboard.conftest import RunningDashboard
+from sm3.remote.wire import JobState
+from tests.conftest import RunningService, tiny_job
+from tests.dashboard.conftest import OpenPage, RunningDashboard
 
 APP = Path(dashboard.__file__).with_name("app.py")
 
@@ -115,3 +116,15 @@ def test_another_host_name_does_not_reach_the_page(
     with socket.create_connection(("127.0.0.1", dashboard.port), timeout=20) as raw:
         raw.sendall(head.encode())
         assert raw.recv(12) == b"HTTP/1.1 " + status
+
+
+@pytest.mark.browser
+def test_the_live_view_draws_under_the_policy(
+    dashboard: RunningDashboard, service: RunningService, open_page: OpenPage
+) -> None:
+    """A page error or a line on the console's error channel fails `open_page`."""
+    with service.client as client:
+        job = client.launch(tiny_job())
+    service.wait_for(job.id, JobState.SUCCEEDED, timeout_s=120)
+    page = open_page(f"{dashboard.url}/?job={job.id}", bypass_csp=False)
+    page.locator(".js-plotly-plot").first.wait_for()
