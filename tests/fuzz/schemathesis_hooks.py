@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sm3.remote.frames import Frame, Scalars, encode
 
 BLOB = "application/vnd.safetensors"
+_TRUE = {"true", "t", "yes", "y", "on", "1"}
 
 
 def frame(job: str, seq: int, step: int) -> bytes:
@@ -31,3 +32,11 @@ schemathesis.openapi.media_type(
 @schemathesis.serializer(BLOB)
 def as_it_is(_: Any, value: Any) -> Any:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Asks event streams to end: one that follows a job goes on for as long as the job does."""
+    query = case.query or {}
+    if case.path.endswith("/events") and str(query.get("follow", "true")).lower() in _TRUE:
+        case.query = {**query, "follow": "false"}
