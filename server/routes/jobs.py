@@ -19,12 +19,10 @@ from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobPage, JobState, JobView, Manifest, Ticket, TransitionList, WorkerReport
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-ADMIN = [needs(Scope.ADMIN)]
-WORKER = [needs(Scope.ADMIN, or_worker=True)]
 _LOG_BYTES = 64 * 1024
 
 
-@router.post("", status_code=201, dependencies=ADMIN)
+@router.post("", status_code=201, dependencies=[needs(Scope.LAUNCH)])
 async def launch(
     here: ServiceDep, response: Response, spec: Annotated[JobSpec, Body(openapi_examples=JOB_EXAMPLES)]
 ) -> JobView:
@@ -35,7 +33,7 @@ async def launch(
     return await here.changed(job)
 
 
-@router.get("", dependencies=ADMIN)
+@router.get("", dependencies=[needs(Scope.VIEW)])
 def list_jobs(
     here: ServiceDep,
     after: Annotated[
@@ -48,25 +46,25 @@ def list_jobs(
     return here.jobs.page(after=after, limit=limit, state=state)
 
 
-@router.get("/{job_id}", dependencies=WORKER)
+@router.get("/{job_id}", dependencies=[needs(Scope.VIEW, or_worker=True)])
 def get(here: ServiceDep, job_id: JobId) -> JobView:
     """Returns one job: its spec, state, progress and measured optimizer bytes."""
     return here.jobs.get(job_id)
 
 
-@router.get("/{job_id}/transitions", dependencies=ADMIN)
+@router.get("/{job_id}/transitions", dependencies=[needs(Scope.VIEW)])
 def transitions(here: ServiceDep, job_id: JobId) -> TransitionList:
     """Lists the job's changes of state, each with its time and cause."""
     return TransitionList(items=here.jobs.transitions(job_id))
 
 
-@router.post("/{job_id}/cancel", dependencies=ADMIN)
+@router.post("/{job_id}/cancel", dependencies=[needs(Scope.LAUNCH)])
 async def cancel(here: ServiceDep, job_id: JobId) -> JobView:
     """Stops a job within about two seconds; what it has recorded stays. Cancelling twice changes nothing."""
     return await here.changed(await run_in_threadpool(here.jobs.cancel, job_id, "a user asked for it"))
 
 
-@router.get("/{job_id}/log", dependencies=ADMIN, response_class=PlainTextResponse)
+@router.get("/{job_id}/log", dependencies=[needs(Scope.VIEW)], response_class=PlainTextResponse)
 def log(here: ServiceDep, job_id: JobId) -> str:
     """Returns the last 64 KiB of what the job's worker wrote."""
     here.jobs.get(job_id)
@@ -79,14 +77,14 @@ def log(here: ServiceDep, job_id: JobId) -> str:
         return ""
 
 
-@router.post("/{job_id}/tickets", status_code=201, dependencies=ADMIN)
+@router.post("/{job_id}/tickets", status_code=201, dependencies=[needs(Scope.VIEW)])
 async def ticket(here: ServiceDep, job_id: JobId, request: Request) -> Ticket:
     """Makes a single-use pass for the job's live WebSocket; it is good for as long as the caller's token is."""
     await run_in_threadpool(here.jobs.get, job_id)
     return Ticket(ticket=here.tickets.issue(job_id, caller(request)), expires_in_s=TICKET_S)
 
 
-@router.post("/{job_id}/report", dependencies=WORKER, tags=["worker"])
+@router.post("/{job_id}/report", dependencies=[needs(Scope.ADMIN, or_worker=True)], tags=["worker"])
 async def report(here: ServiceDep, job_id: JobId, word: WorkerReport) -> JobView:
     """Takes a worker's word on its own state."""
     if word.phase is not None:
@@ -101,7 +99,7 @@ async def report(here: ServiceDep, job_id: JobId, word: WorkerReport) -> JobView
 
 @router.put(
     "/{job_id}/manifest",
-    dependencies=WORKER,
+    dependencies=[needs(Scope.ADMIN, or_worker=True)],
     tags=["worker"],
     openapi_extra={
         "requestBody": {

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Header, Query, Request, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from server.access import ANYONE, Principal
+from server.auth import Scope, caller, needs
 from server.hub import Cursor
-from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
 from server.store.frames import StoredFrame, is_job_wide
 from sm3.remote.frames import Scalars, encode_scalars, read_header
@@ -31,9 +32,10 @@ _PAGE = 500
 POLICY_VIOLATION = 1008
 
 
-@router.get("/events", dependencies=ADMIN, response_class=EventSourceResponse)
+@router.get("/events", dependencies=[needs(Scope.VIEW)], response_class=EventSourceResponse)
 async def events(
     here: ServiceDep,
+    request: Request,
     job_id: JobId,
     follow: Annotated[bool, Query(description="false: end after what is there now")] = True,
     last_event_id: Annotated[str | None, Header(pattern=r"^-?\d{1,9}:-?\d{1,9}:-?\d{1,18}$")] = None,
@@ -46,7 +48,8 @@ async def events(
     await run_in_threadpool(here.jobs.get, job_id)
     start = tuple(map(int, last_event_id.split(":"))) if last_event_id else (-1, -1, -1)
     return EventSourceResponse(
-        _events(here, job_id, _Seen(*start), follow=follow), ping=max(1, int(here.settings.heartbeat_s))
+        _events(here, caller(request), job_id, _Seen(*start), follow=follow),
+        ping=max(1, int(here.settings.heartbeat_s)),
     )
 
 
@@ -77,7 +80,9 @@ class _Seen:
         )
 
 
-async def _events(here: Service, job_id: str, seen: _Seen, *, follow: bool) -> AsyncIterator[ServerSentEvent]:
+async def _events(
+    here: Service, who: Principal, job_id: str, seen: _Seen, *, follow: bool
+) -> AsyncIterator[ServerSentEvent]:
     with here.hub.watch(job_id) as cursor:
         while not here.stopping.is_set():
             # Looked at first: what is stored until it has ended is part of the story.
@@ -87,7 +92,7 @@ async def _events(here: Service, job_id: str, seen: _Seen, *, follow: bool) -> A
             if job.state.is_final:
                 yield seen.event("end", json.dumps({"state": job.state}))
                 return
-            if not follow:
+            if not follow or not await run_in_threadpool(here.access.holds, who):
                 return
             async for event in _fresh(here, cursor, seen):
                 yield event
@@ -109,8 +114,10 @@ async def _stored(here: Service, job_id: str, seen: _Seen) -> AsyncIterator[Serv
 
 
 async def _fresh(here: Service, cursor: Cursor, seen: _Seen) -> AsyncIterator[ServerSentEvent]:
-    """Yields frames as they are published, until a change of state or a gap sends us back to the store."""
-    while not here.stopping.is_set():
+    """Yields frames as they are published, until a change of state, a gap or time sends us back to the store."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + here.settings.heartbeat_s
+    while not here.stopping.is_set() and loop.time() < until:
         if not await cursor.wait(here.settings.heartbeat_s):
             return
         items, missed = cursor.take()
@@ -129,22 +136,22 @@ async def _fresh(here: Service, cursor: Cursor, seen: _Seen) -> AsyncIterator[Se
 @router.websocket("/live")
 async def live(socket: WebSocket, here: ServiceDep, job_id: str, ticket: str = "") -> None:
     """Sends the job's state, history and newest frame, then every frame as it is stored."""
-    principal = here.tickets.redeem(ticket, job_id)
-    if here.settings.auth and (
-        principal is None or not await run_in_threadpool(here.access.holds, principal)
-    ):
+    who = here.tickets.redeem(ticket, job_id) if here.settings.auth else ANYONE
+    if who is None or not await run_in_threadpool(here.access.holds, who):
         await socket.close(POLICY_VIOLATION, "the ticket is not valid (any more): ask for a new one")
         return
     await socket.accept()
     with here.hub.watch(job_id) as cursor:
         reader = asyncio.create_task(_answer_selections(socket, here, job_id))
         writer = asyncio.create_task(_send_live(socket, here, job_id, cursor))
+        watch = asyncio.create_task(_until_revoked(socket, here, who))
+        tasks = (reader, writer, watch)
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reader, writer):
+            for task in tasks:
                 task.cancel()
-            for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(outcome, Exception) and not isinstance(outcome, _GONE):
                     raise outcome
 
@@ -182,6 +189,13 @@ async def _send_live(socket: WebSocket, here: Service, job_id: str, cursor: Curs
                     await socket.send_text(gap.model_dump_json())
                 await socket.send_bytes(item.blob)
                 sent = key
+
+
+async def _until_revoked(socket: WebSocket, here: Service, who: Principal) -> None:
+    """Ends the connection once the token of whoever asked for its ticket is good no more."""
+    while await run_in_threadpool(here.access.holds, who):
+        await asyncio.sleep(here.settings.heartbeat_s)
+    await socket.close(POLICY_VIOLATION, "the token by which this was opened is not valid any more")
 
 
 async def _send_job(socket: WebSocket, here: Service, job_id: str) -> JobState:
