@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network test-ledger lint format bench bench-viewers bench-ingest chaos-disk chaos-clock \
-	catalogue ledger-table screenshots clean
+.PHONY: help run test test-slow test-network test-ledger fuzz lint format bench bench-viewers bench-ingest chaos-disk \
+	chaos-clock catalogue ledger-table screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ test: $(VENV)/.installed-test  ## linters, types, layers and every test but the 
 
 test-slow: $(VENV)/.installed-test  ## the tests that take minutes
 	@$(BIN)/pytest -m slow
+
+fuzz: $(VENV)/.installed-test  ## schemathesis, malformed frames and messages, the jobs API as a state machine (10 minutes)
+	@$(BIN)/pytest -m '' -s tests/fuzz
 
 test-network: $(VENV)/.installed-test  ## the tests that need a package registry
 	@$(BIN)/pytest -m network

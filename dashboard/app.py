@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import theme
+from dashboard import sign_in, theme
 from dashboard.views import jobs, live
 
 st.set_page_config(page_title="SM3 Scope", page_icon=theme.ICON, layout="wide")
 st.logo(theme.LOGO, size="small")
 st.html(theme.CSS)
+if sign_in.is_due():
+    st.navigation(
+        [st.Page(sign_in.page, title="Sign in", url_path="live", default=True)], position="hidden"
+    ).run()
+    st.stop()
 PAGES = {
     "live": st.Page(live.page, title="Live", url_path="live", default=True),
     "jobs": st.Page(jobs.page, title="Jobs", url_path="jobs"),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from dashboard import sign_in
 from sm3.remote.client import Client, ServiceError, Unreachable
 from sm3.remote.settings import ClientSettings
 
@@ -24,12 +25,11 @@ class BrowserAddress:
 
 
 def client() -> Client:
-    """Returns the client of this process for the service that the settings name.
+    """Returns the client for the service that the settings name, with the token of whoever looks.
 
-    The settings are read at each run, so that a token made after the dashboard started is found.
+    Both are read at each run, so that a token made, or rotated, after the dashboard started is found.
     """
-    settings = ClientSettings()
-    return _client(settings.url, settings.bearer())
+    return _client(ClientSettings().url, sign_in.token())
 
 
 def browser_address() -> BrowserAddress:
@@ -41,6 +41,8 @@ def browser_address() -> BrowserAddress:
 
 def sentence(error: Exception) -> str:
     """Returns what went wrong and what to do, for people."""
+    if isinstance(error, ServiceError) and error.problem.status == 403 and sign_in.token():
+        return str(error)
     if isinstance(error, ServiceError) and error.problem.status in {401, 403}:
         return (
             f"{ClientSettings().url} refuses this dashboard's token. Set SM3_TOKEN, or SM3_DATA_DIR to the "
@@ -49,6 +51,6 @@ def sentence(error: Exception) -> str:
     return str(error)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False, on_release=Client.close)
+@st.cache_resource(max_entries=256, show_spinner=False, on_release=Client.close)
 def _client(url: str, token: str) -> Client:
     return Client(url, token)

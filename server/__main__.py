@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from contextlib import nullcontext
@@ -16,6 +17,9 @@ from server.operation import logs
 from server.service import Service
 from server.settings import Settings
 from server.startup import CannotStart, open_service, read_settings, warn_of_unknown_variables
+from server.wire_protocol import NoTracebackForGarbage
+
+_MAX_CONNECTIONS = 4096
 
 
 class Server(uvicorn.Server):
@@ -47,14 +51,19 @@ def serve(settings: Settings) -> bool:
             host=settings.host,
             port=settings.port,
             log_config=None,  # its lines go where ours go: server.operation.logs
-            access_log=False,
+            access_log=False,  # tickets stand in the address of a WebSocket
             http=http,
             ws=websocket,
             timeout_graceful_shutdown=1,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,  # arrays hardly shrink, and each viewer would shrink them anew
             server_header=False,
+            h11_max_incomplete_event_size=2**14,
+            limit_concurrency=_MAX_CONNECTIONS,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
         )
+        logging.getLogger("uvicorn.error").addFilter(NoTracebackForGarbage())
         server = Server(config, service)
         for sig in (signal.SIGINT, signal.SIGTERM):
             # uvicorn sends itself the signal again once it has stopped, to die of it; to stop when asked is success.

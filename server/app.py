@@ -9,9 +9,11 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.cors import CORSMiddleware
 
-from server import problems
+from server import docs_page, openapi, problems
+from server.answer_headers import AnswerHeaders
+from server.doors import HostCheck, OriginCheck
 from server.execution.local import LocalExecutor
 from server.execution.sealing import sealing_beside
 from server.execution.supervisor import Supervisor
@@ -21,9 +23,18 @@ from server.limits import BodyLimit
 from server.operation.requests import Observed
 from server.problems import Refusal
 from server.routes import ROUTERS
-from server.service import Service, unknown_comparison, unknown_job
+from server.service import Service, unknown_comparison, unknown_job, unknown_token
 from server.settings import Settings
-from server.store import KeyReused, NotEnded, QueueFull, StaleAttempt, UnknownComparison, UnknownJob
+from server.store import (
+    EndedToken,
+    KeyReused,
+    NotEnded,
+    QueueFull,
+    StaleAttempt,
+    UnknownComparison,
+    UnknownJob,
+    UnknownToken,
+)
 from sm3.remote.wire import Problem
 
 DESCRIPTION = """Launches PyTorch training jobs with the SM3 optimizer (arXiv 1901.11150) and shows what the
@@ -54,6 +65,8 @@ def create_app(service: Service) -> FastAPI:
         version=version("sm3-scope"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         responses={
             "4XX": {
                 "description": "a problem document",
@@ -66,6 +79,7 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(UnknownJob, _on_unknown_job)
     app.add_exception_handler(UnknownComparison, _on_unknown_comparison)
+    app.add_exception_handler(UnknownToken, _on_unknown_token)
     for conflict in _CONFLICTS:
         app.add_exception_handler(conflict, _on_conflict)
     app.add_exception_handler(QueueFull, _on_queue_full)
@@ -73,10 +87,27 @@ def create_app(service: Service) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/", _root, include_in_schema=False)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings))
+    docs_page.install(app)
+    openapi.install(app)
+    _guard(app, settings)
     app.add_middleware(Observed, measures=service.measures)  # the last one added is the outermost
     return app
+
+
+def _guard(app: FastAPI, settings: Settings) -> None:
+    """Puts what every request passes around the routes; the last one here is passed first."""
+    app.add_middleware(BodyLimit)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["Location", "Retry-After"],
+        )
+    app.add_middleware(OriginCheck, allowed=settings.cors_origins)
+    app.add_middleware(HostCheck, allowed=_hosts(settings))
+    app.add_middleware(AnswerHeaders)
 
 
 @asynccontextmanager
@@ -95,7 +126,7 @@ def _hosts(settings: Settings) -> list[str]:
     """Host names a request may give: on loopback only loopback's, against DNS rebinding."""
     if settings.allowed_hosts:
         return list(settings.allowed_hosts)
-    return ["localhost", "127.0.0.1", "[::1]", settings.host] if settings.is_loopback else ["*"]
+    return ["localhost", "127.0.0.1", "::1", settings.host] if settings.is_loopback else ["*"]
 
 
 def _root() -> RedirectResponse:
@@ -112,10 +143,16 @@ def _on_unknown_comparison(_: Request, error: Exception) -> Response:
     return problems.respond(unknown_comparison(error).problem)
 
 
+def _on_unknown_token(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownToken)
+    return problems.respond(unknown_token(error).problem)
+
+
 _CONFLICTS: dict[type[Exception], str] = {
     IllegalMove: "illegal-move",
     StaleAttempt: "stale-attempt",
     NotEnded: "not-ended",
+    EndedToken: "ended-token",
 }
 
 

@@ -1,34 +1,36 @@
-"""Who may do what.
+"""What a route needs of who calls it, said once where the route is declared: ``dependencies=[needs(Scope.VIEW)]``.
 
-* **admin**: the bearer token of the data folder: everything.
-* **ingest**: a token made for one attempt of one job and given to its worker alone: read that job, report on it
-  and store its frames. Only its SHA-256 is stored.
-* **ticket**: opens one WebSocket of one job, once, within a minute, so that no token reaches a URL.
+`server.access` tells who is behind a token. Beside scopes there is the **ingest token**, made for one attempt of
+one job and given to its worker alone: read that job, report on it and store its frames. The job keeps its SHA-256
+until the next attempt or its end.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from server.access import Principal
 from server.problems import Refusal
+from server.store.jobs import UnknownJob
+from server.store.tokens import digest
+from sm3.remote.tokens import Scope
 
-TICKET_S = 60.0
-MAX_TICKETS = 10_000
+if TYPE_CHECKING:
+    from server.service import Service
 
-
-def digest(token: str) -> str:
-    """Returns the SHA-256 of ``token`` in hex: what is stored in its place."""
-    return hashlib.sha256(token.encode()).hexdigest()
+__all__ = ["Needs", "Scope", "bearer", "caller", "digest", "needs", "new_ingest_token"]
+INGEST_PREFIX = "sm3i_"
 
 
 def new_ingest_token() -> str:
     """Returns a fresh token for one worker."""
-    return "sm3i_" + secrets.token_urlsafe(32)
+    return INGEST_PREFIX + secrets.token_urlsafe(32)
 
 
 def bearer(authorization: str | None) -> str:
@@ -37,9 +39,62 @@ def bearer(authorization: str | None) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def same(given: str, expected: str) -> bool:
-    """Whether two secrets are equal, in constant time."""
-    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
+@dataclass(frozen=True)
+class Needs:
+    """A dependency that refuses whoever may not call the route.
+
+    It looks at nothing but the token and the job's id in the path, so who may not ask learns nothing else.
+
+    Attributes:
+        scope: what a token has to allow.
+        or_worker: whether the job's own worker may, too.
+    """
+
+    scope: Scope
+    or_worker: bool = False
+
+    async def __call__(self, request: Request) -> None:
+        """Lets the request pass, and notes who asks in ``request.state.caller``.
+
+        Raises:
+            Refusal: 401 without a valid token, 403 with one for something else, 429 after too many failures.
+        """
+        here: Service = request.app.state.service
+        token = bearer(request.headers.get("authorization"))
+        if token.startswith(INGEST_PREFIX) and here.settings.auth:
+            if not (self.or_worker and await _is_worker(here, token, str(request.path_params.get("job_id")))):
+                raise forbidden("A worker's token is good for its own job's current attempt alone.")
+            request.state.caller = Principal("worker", Scope.VIEW)
+            return
+        address = request.client.host if request.client else ""
+        found = await run_in_threadpool(here.access.identify, token, address)
+        if found is None:
+            raise unauthorized()
+        if not found.scope.covers(self.scope):
+            raise forbidden(
+                f"This token's scope is {found.scope.value!r}; this needs {self.scope.value!r}. An admin can make "
+                f"one: `sm3 token create NAME --scope {self.scope.value}`."
+            )
+        request.state.caller = found
+
+
+def needs(scope: Scope, *, or_worker: bool = False) -> Any:
+    """Returns the dependency for a route that needs ``scope``, or that the job's own worker may call too."""
+    return Depends(Needs(scope, or_worker))
+
+
+def caller(request: Request) -> Principal:
+    """Returns who calls a route that `needs` a scope."""
+    found: Principal = request.state.caller
+    return found
+
+
+async def _is_worker(here: Service, token: str, job_id: str) -> bool:
+    try:
+        expected = await run_in_threadpool(here.jobs.ingest_digest, job_id)
+    except UnknownJob:
+        return False
+    return bool(expected) and hmac.compare_digest(digest(token), expected)
 
 
 def unauthorized() -> Refusal:
@@ -53,31 +108,6 @@ def unauthorized() -> Refusal:
     )
 
 
-def forbidden() -> Refusal:
+def forbidden(detail: str) -> Refusal:
     """Returns the 403 for a token that is valid for something else."""
-    return Refusal(
-        403, "forbidden", "Not allowed", "This token may report on its own job's current attempt only."
-    )
-
-
-@dataclass
-class Tickets:
-    """Tickets handed out and not yet used; kept in memory, since they live a minute."""
-
-    now: Callable[[], float] = time.monotonic
-    _open: dict[str, tuple[str, float]] = field(default_factory=dict)
-
-    def issue(self, job_id: str) -> str:
-        """Returns a new ticket for ``job_id``; forgets expired ones."""
-        now = self.now()
-        self._open = {t: entry for t, entry in self._open.items() if entry[1] > now}
-        if len(self._open) >= MAX_TICKETS:
-            raise Refusal(429, "too-many-tickets", "Too many tickets", "Wait a minute and ask again.")
-        ticket = secrets.token_urlsafe(24)
-        self._open[ticket] = (job_id, now + TICKET_S)
-        return ticket
-
-    def redeem(self, ticket: str, job_id: str) -> bool:
-        """Uses up ``ticket``; whether it was valid for ``job_id``."""
-        owner, expires = self._open.pop(ticket, ("", 0.0))
-        return owner == job_id and expires > self.now()
+    return Refusal(403, "forbidden", "Not allowed", detail)

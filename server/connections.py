@@ -14,8 +14,9 @@ import resource
 from collections.abc import Callable
 from contextlib import suppress
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from server.wire_protocol import GuardedHttp
 
 MAX_MESSAGE_BYTES = 16 * 1024
 _MAX_FILES = 65_536
@@ -73,8 +74,8 @@ def _stall_of(transport: asyncio.Transport, stall_s: float) -> Stall:
     return Stall(stall_s, transport.get_write_buffer_size, transport.abort, loop.call_later)
 
 
-class _Http(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, cut when it stalls."""
+class _Http(GuardedHttp):
+    """HTTP, cut when it stalls."""
 
     stall_s: float
     stall: Stall

@@ -102,3 +102,14 @@ LEDGER_EXAMPLES: dict[str, Any] = {
         },
     },
 }
+
+TOKEN_EXAMPLES: dict[str, Any] = {
+    "viewer": {
+        "summary": "May look, for a day",
+        "value": {"name": "course dashboard", "scope": "view", "expires_in_s": 86_400},
+    },
+    "launcher": {
+        "summary": "May look and launch, until it is revoked",
+        "value": {"name": "nightly races", "scope": "launch"},
+    },
+}

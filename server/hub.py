@@ -194,12 +194,12 @@ class Hub:
         if channel is not None and channel.viewers >= self.max_viewers_per_job:
             raise TooManyViewers(
                 f"this job has {channel.viewers:,} viewers; at most {self.max_viewers_per_job:,} are allowed "
-                "(SM3_VIEWERS_PER_JOB)"
+                "(SM3_MAX_VIEWERS_PER_JOB)"
             )
         if self.num_viewers >= self.max_viewers:
             raise TooManyViewers(
                 f"the service has {self.num_viewers:,} viewers; at most {self.max_viewers:,} are allowed "
-                "(SM3_VIEWERS)"
+                "(SM3_MAX_VIEWERS)"
             )
 
     def publish(self, job_id: str, item: Item) -> None:

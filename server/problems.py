@@ -11,11 +11,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
+from server.answer_headers import SECURITY_HEADERS
 from server.operation.requests import REQUEST_ID, request_id
 from sm3.remote.frames import FrameError
 from sm3.remote.wire import FieldFault, Problem
@@ -119,7 +120,8 @@ def _given(error: Mapping[str, Any]) -> object:
     if error["type"] == "missing":
         return "nothing"
     if error["type"] == "json_invalid":
-        return f"something that is no JSON at character {error['loc'][-1]}: {error.get('ctx', {}).get('error', '')}"
+        place = f" at character {error['loc'][-1]}" if error["loc"] else ""
+        return f"something that is no JSON{place}: {error.get('ctx', {}).get('error', '')}"
     if error["type"] == "union_tag_invalid":
         return str(error["ctx"]["tag"])[:_MAX_GIVEN]
     given = error.get("input")
@@ -196,9 +198,9 @@ def _on_frame(_: Request, error: Exception) -> Response:
 
 def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = error.headers
-    if error.status_code == 405:  # the router names the methods of one of the routes alone
-        headers = {"Allow": ", ".join(sorted(_methods(request)))}
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
     slug = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(
         error.status_code, "http-error"
     )
@@ -211,14 +213,14 @@ def _on_http(request: Request, error: Exception) -> Response:
     return respond(problem, headers)
 
 
-def _methods(request: Request) -> set[str]:
-    """Returns the methods that the request's path answers to."""
-    return {
-        method
-        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
-        for route in request.app.routes
-        if route.matches({**request.scope, "method": method})[0] is Match.FULL
-    }
+def _methods(request: Request) -> list[str]:
+    """Returns what may be done at an address; Starlette knows but the methods of one route there."""
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(request.url.path):
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def _on_store(request: Request, error: Exception) -> Response:
@@ -281,5 +283,5 @@ def _on_bug(request: Request, error: Exception) -> Response:
         status=500,
         detail="The service met an error of its own; its log has the traceback, under this request's id.",
     )
-    # Written outside of every middleware, so the id is put on here.
-    return respond(problem, {REQUEST_ID: request_id()})
+    # Starlette answers this outside of every middleware, so what they would add is added here.
+    return respond(problem, {REQUEST_ID: request_id(), **SECURITY_HEADERS})

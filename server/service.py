@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi import Path as PathParameter
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from server import checkpoint_files
-from server.auth import Tickets, bearer, digest, forbidden, same, unauthorized
+from server.access import Access
 from server.home import home_id
 from server.hub import Hub
 from server.operation.measures import Measures
@@ -30,9 +29,12 @@ from server.store import (
     FrameStore,
     JobStore,
     Segments,
+    TokenStore,
     UnknownComparison,
     UnknownJob,
+    UnknownToken,
 )
+from server.tickets import Tickets
 from sm3.remote.wire import JobView
 
 
@@ -50,7 +52,7 @@ class Service:
     frames: FrameStore
     comparisons: ComparisonStore
     segments: Segments
-    admin_token: str
+    access: Access
     home: str
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
@@ -65,7 +67,6 @@ class Service:
         """Opens the store (brings its schema up to date) and makes the token where there is none."""
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.jobs_dir.mkdir(exist_ok=True, mode=0o700)
-        token = settings.admin_token() if settings.auth else ""
         database = Database(settings.store_url)
         segments = Segments(settings.data_dir / "segments", settings.segments_url)
         return cls(
@@ -75,9 +76,9 @@ class Service:
             FrameStore(database, segments),
             ComparisonStore(database, max_queued=settings.max_queued),
             segments,
-            token,
+            Access.from_settings(settings, TokenStore(database)),
             home_id(settings.data_dir),
-            hub=Hub(settings.viewers, settings.viewers_per_job),
+            hub=Hub(settings.max_viewers, settings.max_viewers_per_job),
         )
 
     def __post_init__(self) -> None:
@@ -111,10 +112,6 @@ class Service:
         self.hub.wake()
         self.kick()
 
-    def is_admin(self, token: str) -> bool:
-        """Whether ``token`` may do everything."""
-        return not self.settings.auth or same(token, self.admin_token)
-
 
 def service(connection: HTTPConnection) -> Service:
     """Returns the running service."""
@@ -134,27 +131,6 @@ JobId = Annotated[
 ]
 
 
-def require_admin(request: Request, here: ServiceDep) -> None:
-    """Refuses a request without the admin token."""
-    if not here.is_admin(bearer(request.headers.get("authorization"))):
-        raise unauthorized()
-
-
-async def require_worker(request: Request, here: ServiceDep, job_id: JobId) -> None:
-    """Refuses a request with neither the admin token nor that of the job's own worker."""
-    token = bearer(request.headers.get("authorization"))
-    if here.is_admin(token):
-        return
-    if not token:
-        raise unauthorized()
-    try:
-        expected = await run_in_threadpool(here.jobs.ingest_digest, job_id)
-    except UnknownJob:
-        expected = ""
-    if not same(digest(token), expected):
-        raise forbidden() if token.startswith("sm3i_") else unauthorized()
-
-
 def unknown_job(error: UnknownJob) -> Refusal:
     """Returns the 404 for a job that is not there."""
     return not_found("job", error.job_id, "GET /v1/jobs lists those there are.")
@@ -163,3 +139,8 @@ def unknown_job(error: UnknownJob) -> Refusal:
 def unknown_comparison(error: UnknownComparison) -> Refusal:
     """Returns the 404 for a comparison that is not there."""
     return not_found("comparison", error.comparison_id, "GET /v1/comparisons lists those there are.")
+
+
+def unknown_token(error: UnknownToken) -> Refusal:
+    """Returns the 404 for a token that is not there."""
+    return not_found("token", error.token_id, "GET /v1/tokens lists those there are.")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import secrets
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.store.segments import check_place
-from sm3.remote.settings import TOKEN_FILE, default_data_dir
+from sm3.remote import token_file
+from sm3.remote.settings import default_data_dir
+
+MIN_TOKEN_LENGTH = 32
+MIN_TOKEN_VARIETY = 10
 
 
 class LogFormat(StrEnum):
@@ -47,7 +50,7 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_path("sm3-scope"),
         description="tokenizers and encoded texts; can be deleted at any time",
     )
-    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
+    database_url: str = Field("", repr=False, description="SQLAlchemy URL; empty: SQLite in the data folder")
     segments_url: str = Field(
         "", description="folder or URL (s3://bucket/prefix) for sealed frames; empty: the data folder"
     )
@@ -59,8 +62,16 @@ class Settings(BaseSettings):
         3_600.0, ge=0, description="the frames of jobs that ended so long ago are old"
     )
     seal_keep_frames: int = Field(256, ge=0, description="newest frames of a job that are never sealed")
-    token: str = Field("", description="admin token; empty: made at first start and kept in the data folder")
+    token: str = Field(
+        "", repr=False, description="admin token; empty: made at first start and kept in the data folder"
+    )
     auth: bool = Field(True, description="false: no token needed; only allowed on loopback")
+    auth_failures_per_minute: int = Field(
+        30,
+        ge=0,
+        le=1_000_000,
+        description="wrong tokens of one address before it is told to wait; 0: no limit",
+    )
     slots: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1),
         ge=0,
@@ -83,8 +94,8 @@ class Settings(BaseSettings):
         description="ended jobs without the label 'keep' are deleted after as long; 0: never",
     )
     heartbeat_s: float = Field(5.0, gt=0, le=30, description="from sign of life to sign of life on streams")
-    viewers: int = Field(2000, ge=1, le=100_000, description="open streams, of all jobs together")
-    viewers_per_job: int = Field(2000, ge=1, le=100_000, description="open streams of one job")
+    max_viewers: int = Field(2000, ge=1, le=100_000, description="open streams, of all jobs together")
+    max_viewers_per_job: int = Field(2000, ge=1, le=100_000, description="open streams of one job")
     viewer_stall_s: float = Field(
         30.0, gt=0, le=3600, description="a connection whose other side reads nothing for so long is cut"
     )
@@ -93,7 +104,10 @@ class Settings(BaseSettings):
         (), description="host names that requests may name; empty: loopback's"
     )
     cors_origins: tuple[str, ...] = Field(
-        (), description="origins of pages that may open the live WebSocket; empty: pages on loopback"
+        (), description="origins of pages that may call the API; empty: pages of the service's own host"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of reverse proxies whose X-Forwarded-For and -Proto are believed"
     )
 
     log_format: LogFormat = Field(
@@ -116,6 +130,37 @@ class Settings(BaseSettings):
         if place:
             check_place(place)
         return place if not place or "://" in place else str(Path(place).expanduser().absolute())
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/?#@*\s]+", origin):
+                raise ValueError(
+                    "origins such as https://scope.example.org, without a path; '*' is not allowed"
+                )
+        return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            ipaddress.ip_network(address)
+        return addresses
+
+    @model_validator(mode="after")
+    def _refuse_a_poor_token(self) -> Self:
+        """Says nothing of the token itself, for it ends up in a log."""
+        if self.token and not re.fullmatch(r"[\x21-\x7e]+", self.token):
+            raise ValueError("SM3_TOKEN holds something else than printable ASCII without spaces.")
+        is_poor = len(self.token) < MIN_TOKEN_LENGTH or len(set(self.token)) < MIN_TOKEN_VARIETY
+        if self.token and is_poor and not self.is_loopback:
+            raise ValueError(
+                f"SM3_TOKEN has {len(self.token)} characters, {len(set(self.token))} of them different; with "
+                f"SM3_HOST={self.host} it needs at least {MIN_TOKEN_LENGTH}, {MIN_TOKEN_VARIETY} of them different. "
+                "`openssl rand -base64 32` makes one; without SM3_TOKEN the service makes its own."
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_an_open_door(self) -> Self:
@@ -161,17 +206,4 @@ class Settings(BaseSettings):
 
     def admin_token(self) -> str:
         """Returns the admin token; makes it (mode 0600) where there is none yet."""
-        if self.token:
-            return self.token
-        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.data_dir / TOKEN_FILE
-        with FileLock(path.with_suffix(".lock"), mode=0o600):
-            if path.exists() and (token := path.read_text(encoding="ascii").strip()):
-                return token
-            token = "sm3_" + secrets.token_urlsafe(32)
-            temporary = path.with_suffix(".tmp")
-            temporary.unlink(missing_ok=True)
-            temporary.touch(mode=0o600)
-            temporary.write_text(token + "\n", encoding="ascii")
-            temporary.replace(path)
-        return token
+        return self.token or token_file.ensure(self.data_dir)

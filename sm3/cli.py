@@ -176,17 +176,6 @@ def watch_job(job: JobArgument = "latest") -> None:
         _exit_with(watch(client, find_job(client, job), OUT))
 
 
-@app.command()
-def token() -> None:
-    """Print the service's token, for use in curl."""
-    found = ClientSettings().bearer()
-    if not found:
-        raise typer.BadParameter(
-            "there is no token yet: start the service once with `sm3 up`, or set SM3_TOKEN"
-        )
-    print(found)  # noqa: T201 - for $(sm3 token)
-
-
 app.command()(ledger)
 
 

@@ -21,7 +21,7 @@ from server.backup import postgres, sqlite
 from server.backup.contents import NAME, POSTGRES_FILE, SQLITE_FILE, BackupError, Contents, FileFact
 from server.settings import Settings
 from server.store.database import known_revisions
-from sm3.remote.settings import TOKEN_FILE
+from sm3.remote.token_file import TOKEN_FILE
 
 _DATA = "data"
 _LEFT_OUT = frozenset({TOKEN_FILE, "logs", "supervisor.alive"})

@@ -26,6 +26,7 @@ from server.settings import Settings
 
 _LOG = structlog.get_logger()
 _SIGNALS = {Ask.PAUSE: signal.SIGTERM, Ask.CANCEL: signal.SIGINT, Ask.KILL: signal.SIGKILL}
+_KEPT_BACK = frozenset({"SM3_DATABASE_URL"})
 
 
 @dataclass
@@ -64,7 +65,9 @@ class LocalExecutor(Executor):
         """Starts a worker in its own process group; its output goes to ``worker.log``."""
         folder = self.jobs_dir / launch.job_id
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        environment = os.environ | {
+        # A worker speaks with the service alone: it is not told the store's password.
+        inherited = {name: value for name, value in os.environ.items() if name not in _KEPT_BACK}
+        environment = inherited | {
             "SM3_URL": self.url,
             "SM3_TOKEN": launch.ingest_token,
             "OMP_NUM_THREADS": str(self.threads),

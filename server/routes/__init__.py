@@ -12,6 +12,7 @@ from server.routes import (
     live,
     metrics,
     streams,
+    tokens,
     worker,
 )
 
@@ -28,6 +29,7 @@ ROUTERS = tuple(
         ledger,
         catalogue,
         worker,
+        tokens,
         health,
         metrics,
     )

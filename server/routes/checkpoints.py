@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
 
 from server import checkpoint_files
+from server.auth import Scope, needs
 from server.problems import not_found
-from server.routes.jobs import ADMIN
 from server.service import JobId, ServiceDep
 from sm3.remote.wire import CheckpointList
 
@@ -18,7 +18,7 @@ BLOB = "application/vnd.safetensors"
 Step = Annotated[int, Path(ge=1, lt=10**12, description="the step that a checkpoint was written after")]
 
 
-@router.get("", dependencies=ADMIN)
+@router.get("", dependencies=[needs(Scope.VIEW)])
 def checkpoints(here: ServiceDep, job_id: JobId) -> CheckpointList:
     """Lists the job's checkpoints, newest first; the newest `checkpoint.keep` are there."""
     here.jobs.get(job_id)
@@ -27,7 +27,7 @@ def checkpoints(here: ServiceDep, job_id: JobId) -> CheckpointList:
 
 @router.get(
     "/{step}/model",
-    dependencies=ADMIN,
+    dependencies=[needs(Scope.VIEW)],
     response_class=FileResponse,
     responses={200: {"content": {BLOB: {"schema": {"type": "string", "format": "binary"}}}}},
 )

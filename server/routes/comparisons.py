@@ -8,22 +8,24 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 from starlette.concurrency import run_in_threadpool
 
+from server.auth import Scope, needs
 from server.checks import job_faults
 from server.examples import COMPARISON_EXAMPLES
 from server.problems import Refusal, invalid
-from server.routes.jobs import ADMIN, IdempotencyKey
+from server.routes.jobs import IdempotencyKey
 from server.service import ComparisonId, Service, ServiceDep
 from server.statistics import NOTHING, Question, Run, compare
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, ComparisonView, LossSeries
 from sm3.remote.wire import FieldFault, JobView
 
-router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"], dependencies=ADMIN)
+router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 
 
 @router.post(
     "",
     status_code=201,
+    dependencies=[needs(Scope.LAUNCH)],
     responses={200: {"model": ComparisonView, "description": "the key made it before"}},
 )
 async def create(
@@ -43,7 +45,7 @@ async def create(
     return comparison
 
 
-@router.get("")
+@router.get("", dependencies=[needs(Scope.VIEW)])
 def list_comparisons(
     here: ServiceDep,
     after: Annotated[
@@ -55,13 +57,13 @@ def list_comparisons(
     return here.comparisons.page(after=after, limit=limit)
 
 
-@router.get("/{comparison_id}")
+@router.get("/{comparison_id}", dependencies=[needs(Scope.VIEW)])
 def get(here: ServiceDep, comparison_id: ComparisonId) -> ComparisonView:
     """Returns one comparison: what was asked, its jobs, and how many of them are in which state."""
     return here.comparisons.get(comparison_id)
 
 
-@router.post("/{comparison_id}/cancel")
+@router.post("/{comparison_id}/cancel", dependencies=[needs(Scope.LAUNCH)])
 async def cancel(here: ServiceDep, comparison_id: ComparisonId) -> ComparisonView:
     """Stops its jobs that have not ended; what they have recorded stays. Cancelling twice changes nothing."""
     changed = await run_in_threadpool(
@@ -72,7 +74,7 @@ async def cancel(here: ServiceDep, comparison_id: ComparisonId) -> ComparisonVie
     return await run_in_threadpool(here.comparisons.get, comparison_id)
 
 
-@router.get("/{comparison_id}/statistics")
+@router.get("/{comparison_id}/statistics", dependencies=[needs(Scope.VIEW)])
 def statistics(
     here: ServiceDep,
     comparison_id: ComparisonId,

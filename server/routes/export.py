@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from server.archive import Archive, ArchiveError, pack
+from server.auth import Scope, needs
 from server.exports import ExportFormat, scalar_table
 from server.problems import Refusal
-from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
 from server.store.archives import ArchiveStore, JobExists
 from sm3.remote.wire import JobView
@@ -38,7 +38,12 @@ _ARCHIVED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{job_id}/export", dependencies=ADMIN, responses=_EXPORTED, response_class=StreamingResponse)
+@router.get(
+    "/{job_id}/export",
+    dependencies=[needs(Scope.VIEW)],
+    responses=_EXPORTED,
+    response_class=StreamingResponse,
+)
 def export(
     here: ServiceDep,
     job_id: JobId,
@@ -50,7 +55,12 @@ def export(
     return _file(table, form.media_type, f"job-{job_id}.{form.value}")
 
 
-@router.get("/{job_id}/archive", dependencies=ADMIN, responses=_ARCHIVED, response_class=StreamingResponse)
+@router.get(
+    "/{job_id}/archive",
+    dependencies=[needs(Scope.VIEW)],
+    responses=_ARCHIVED,
+    response_class=StreamingResponse,
+)
 def archive(here: ServiceDep, job_id: JobId) -> StreamingResponse:
     """Returns the whole job as one file, which `POST /v1/jobs/import` of another instance takes.
 
@@ -64,7 +74,7 @@ def archive(here: ServiceDep, job_id: JobId) -> StreamingResponse:
 @router.post(
     "/import",
     status_code=201,
-    dependencies=ADMIN,
+    dependencies=[needs(Scope.LAUNCH)],
     openapi_extra={"requestBody": {"required": True, "content": {ZIP: {"schema": _BINARY}}}},
     responses={
         409: {"description": "a job with this id is here already"},

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from tsdownsample import MinMaxLTTBDownsampler
 
+from server.auth import Scope, needs
 from server.problems import Refusal, not_found
-from server.routes.jobs import ADMIN, WORKER
 from server.service import JobId, ServiceDep
 from server.store.recording import is_job_wide
 from sm3.remote.frames import FrameError, read_header
@@ -30,7 +30,7 @@ Seq = Annotated[int, Path(ge=0, lt=2**62)]
 
 @router.put(
     "/frames/{attempt}/{seq}",
-    dependencies=WORKER,
+    dependencies=[needs(Scope.ADMIN, or_worker=True)],
     tags=["worker"],
     status_code=201,
     response_class=Response,
@@ -52,7 +52,7 @@ async def put_frame(here: ServiceDep, job_id: JobId, attempt: Number, seq: Seq, 
     return Response(status_code=201 if stored.is_new else 200)
 
 
-@router.get("/frames", dependencies=ADMIN)
+@router.get("/frames", dependencies=[needs(Scope.VIEW)])
 def list_frames(
     here: ServiceDep,
     job_id: JobId,
@@ -68,7 +68,9 @@ def list_frames(
     return FramePage(items=items, next=f"{items[-1].attempt}:{items[-1].seq}" if more else None)
 
 
-@router.get("/frames/latest", dependencies=ADMIN, responses=_BLOB_RESPONSE, response_class=Response)
+@router.get(
+    "/frames/latest", dependencies=[needs(Scope.VIEW)], responses=_BLOB_RESPONSE, response_class=Response
+)
 def latest_frame(here: ServiceDep, job_id: JobId) -> Response:
     """Returns the newest frame: a safetensors blob."""
     here.jobs.get(job_id)
@@ -78,7 +80,12 @@ def latest_frame(here: ServiceDep, job_id: JobId) -> Response:
     return Response(blob, media_type=BLOB)
 
 
-@router.get("/frames/{attempt}/{seq}", dependencies=ADMIN, responses=_BLOB_RESPONSE, response_class=Response)
+@router.get(
+    "/frames/{attempt}/{seq}",
+    dependencies=[needs(Scope.VIEW)],
+    responses=_BLOB_RESPONSE,
+    response_class=Response,
+)
 def get_frame(here: ServiceDep, job_id: JobId, attempt: Number, seq: Seq) -> Response:
     """Returns one frame: a safetensors blob."""
     here.jobs.get(job_id)
@@ -88,14 +95,14 @@ def get_frame(here: ServiceDep, job_id: JobId, attempt: Number, seq: Seq) -> Res
     return Response(blob, media_type=BLOB, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 
-@router.get("/tensors", dependencies=ADMIN)
+@router.get("/tensors", dependencies=[needs(Scope.VIEW)])
 def tensors(here: ServiceDep, job_id: JobId) -> TensorList:
     """Lists the model's tensors and what the optimizer keeps for each; empty before the first step."""
     found = here.jobs.manifest(job_id)
     return TensorList(items=found.tensors, advice=found.advice) if found else TensorList(items=())
 
 
-@router.get("/metrics", dependencies=ADMIN)
+@router.get("/metrics", dependencies=[needs(Scope.VIEW)])
 def metrics(
     here: ServiceDep,
     job_id: JobId,

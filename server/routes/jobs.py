@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from server.auth import TICKET_S
+from server.auth import Scope, caller, needs
 from server.checks import require_fit
 from server.examples import CLONE_EXAMPLES, JOB_EXAMPLES, PATCH_EXAMPLES
-from server.service import JobId, ServiceDep, require_admin, require_worker
+from server.service import JobId, ServiceDep
 from server.store import JobFilter
+from server.tickets import TICKET_S
 from sm3.remote.comparison_specs import merge
 from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
 from sm3.remote.recipe_specs import RecipeName
 from sm3.remote.wire import JobPage, JobState, JobView, Ticket, TransitionList
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-ADMIN = [Depends(require_admin)]
-WORKER = [Depends(require_worker)]
 _LOG_BYTES = 64 * 1024
 _USER = "a user asked for it"
 IdempotencyKey = Annotated[
@@ -40,7 +39,7 @@ _MADE_BEFORE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", status_code=201, dependencies=ADMIN, responses=_MADE_BEFORE)
+@router.post("", status_code=201, dependencies=[needs(Scope.LAUNCH)], responses=_MADE_BEFORE)
 async def launch(
     here: ServiceDep,
     response: Response,
@@ -60,7 +59,7 @@ async def launch(
     return await here.changed(job)
 
 
-@router.get("", dependencies=ADMIN)
+@router.get("", dependencies=[needs(Scope.VIEW)])
 def list_jobs(
     here: ServiceDep,
     after: Annotated[
@@ -94,13 +93,13 @@ def list_jobs(
     return here.jobs.page(wanted, after=after, limit=limit)
 
 
-@router.get("/{job_id}", dependencies=WORKER)
+@router.get("/{job_id}", dependencies=[needs(Scope.VIEW, or_worker=True)])
 def get(here: ServiceDep, job_id: JobId) -> JobView:
     """Returns one job: its spec, state, progress and measured optimizer bytes."""
     return here.jobs.get(job_id)
 
 
-@router.patch("/{job_id}", dependencies=ADMIN)
+@router.patch("/{job_id}", dependencies=[needs(Scope.LAUNCH)])
 async def change(
     here: ServiceDep, job_id: JobId, patch: Annotated[JobPatch, Body(openapi_examples=PATCH_EXAMPLES)]
 ) -> JobView:
@@ -108,13 +107,13 @@ async def change(
     return await here.changed(await run_in_threadpool(here.jobs.change, job_id, patch))
 
 
-@router.delete("/{job_id}", status_code=204, dependencies=ADMIN)
+@router.delete("/{job_id}", status_code=204, dependencies=[needs(Scope.ADMIN)])
 def delete(here: ServiceDep, job_id: JobId) -> None:
     """Deletes a job that has ended, with its frames, history, log and checkpoints. There is no way back."""
     here.delete_job(job_id)
 
 
-@router.post("/{job_id}/clone", status_code=201, dependencies=ADMIN)
+@router.post("/{job_id}/clone", status_code=201, dependencies=[needs(Scope.LAUNCH)])
 async def clone(
     here: ServiceDep,
     job_id: JobId,
@@ -141,19 +140,19 @@ def _changed(original: JobView, wanted: CloneSpec) -> JobSpec:
         raise RequestValidationError(found, body={"change": merged}) from error
 
 
-@router.post("/{job_id}/cancel", dependencies=ADMIN)
+@router.post("/{job_id}/cancel", dependencies=[needs(Scope.LAUNCH)])
 async def cancel(here: ServiceDep, job_id: JobId) -> JobView:
     """Stops a job within about two seconds; what it has recorded stays. Cancelling twice changes nothing."""
     return await here.changed(await run_in_threadpool(here.jobs.cancel, job_id, _USER))
 
 
-@router.post("/{job_id}/pause", dependencies=ADMIN)
+@router.post("/{job_id}/pause", dependencies=[needs(Scope.LAUNCH)])
 async def pause(here: ServiceDep, job_id: JobId) -> JobView:
     """Asks a job to write a checkpoint and free its slot; a queued one is held. Pausing twice changes nothing."""
     return await here.changed(await run_in_threadpool(here.jobs.pause, job_id, _USER))
 
 
-@router.post("/{job_id}/resume", dependencies=ADMIN)
+@router.post("/{job_id}/resume", dependencies=[needs(Scope.LAUNCH)])
 async def resume(here: ServiceDep, job_id: JobId) -> JobView:
     """Queues a paused job: it goes on from its checkpoint, bit for bit as if it had never been paused.
 
@@ -162,13 +161,13 @@ async def resume(here: ServiceDep, job_id: JobId) -> JobView:
     return await here.changed(await run_in_threadpool(here.jobs.resume, job_id, _USER))
 
 
-@router.get("/{job_id}/transitions", dependencies=ADMIN)
+@router.get("/{job_id}/transitions", dependencies=[needs(Scope.VIEW)])
 def transitions(here: ServiceDep, job_id: JobId) -> TransitionList:
     """Lists the job's changes of state, each with its time and cause."""
     return TransitionList(items=here.jobs.transitions(job_id))
 
 
-@router.get("/{job_id}/log", dependencies=ADMIN, response_class=PlainTextResponse)
+@router.get("/{job_id}/log", dependencies=[needs(Scope.VIEW)], response_class=PlainTextResponse)
 def log(here: ServiceDep, job_id: JobId) -> str:
     """Returns the last 64 KiB of what the job's workers wrote."""
     here.jobs.get(job_id)
@@ -181,8 +180,8 @@ def log(here: ServiceDep, job_id: JobId) -> str:
         return ""
 
 
-@router.post("/{job_id}/tickets", status_code=201, dependencies=ADMIN)
-async def ticket(here: ServiceDep, job_id: JobId) -> Ticket:
-    """Makes a single-use pass for the job's live WebSocket."""
+@router.post("/{job_id}/tickets", status_code=201, dependencies=[needs(Scope.VIEW)])
+async def ticket(here: ServiceDep, job_id: JobId, request: Request) -> Ticket:
+    """Makes a single-use pass for the job's live WebSocket; it is good for as long as the caller's token is."""
     await run_in_threadpool(here.jobs.get, job_id)
-    return Ticket(ticket=here.tickets.issue(job_id), expires_in_s=TICKET_S)
+    return Ticket(ticket=here.tickets.issue(job_id, caller(request)), expires_in_s=TICKET_S)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
+from server.auth import Scope, needs
 from server.examples import LEDGER_EXAMPLES
 from server.job_ledger import job_ledger
 from server.problems import invalid
-from server.routes.jobs import ADMIN
 from server.service import JobId, ServiceDep
 from sm3.ledger.answers import answer, model_view
 from sm3.ledger.catalogue import catalogue
@@ -17,7 +17,7 @@ from sm3.ledger.shapes import LedgerError
 from sm3.remote.ledger_specs import LedgerSpec
 from sm3.remote.ledger_views import JobLedger, LedgerAnswer, ModelList
 
-router = APIRouter(prefix="/v1", tags=["ledger"], dependencies=ADMIN)
+router = APIRouter(prefix="/v1", tags=["ledger"], dependencies=[needs(Scope.VIEW)])
 
 
 @router.post("/ledger")

@@ -12,13 +12,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from server.access import ANYONE, Principal
 from server.hub import Cursor, StoreMoved, TooManyViewers
 from server.service import Service, ServiceDep
 from server.store import UnknownJob
@@ -51,10 +51,8 @@ async def live(
     ``since=attempt:seq`` is the newest frame that a viewer has which was here before: if few frames came since, it
     gets their scalars instead of all of its history. ``tensor`` is the one whose series it shows.
     """
-    if not _origin_allowed(socket, here):
-        await socket.close(POLICY_VIOLATION, "this page's origin may not open the live view")
-        return
-    if here.settings.auth and not here.tickets.redeem(ticket, job_id):
+    who = here.tickets.redeem(ticket, job_id) if here.settings.auth else ANYONE
+    if who is None or not await run_in_threadpool(here.access.holds, who):
         await socket.close(POLICY_VIOLATION, "the ticket is not valid (any more): ask for a new one")
         return
     try:
@@ -65,7 +63,7 @@ async def live(
     await socket.accept()
     try:
         with here.hub.watch(job_id) as cursor:
-            viewer = _Viewer(socket, here, job_id, cursor)
+            viewer = _Viewer(socket, here, job_id, cursor, who)
             await viewer.serve(_key(since) if since else None, tensor)
     except TooManyViewers as error:
         await socket.close(TRY_AGAIN_LATER, str(error)[:120])
@@ -74,14 +72,16 @@ async def live(
 class _Viewer:
     """One open socket: what it was sent, and what it asks for."""
 
-    def __init__(self, socket: WebSocket, here: Service, job_id: str, cursor: Cursor) -> None:
-        self.socket, self.here, self.job_id, self.cursor = socket, here, job_id, cursor
+    def __init__(self, socket: WebSocket, here: Service, job_id: str, cursor: Cursor, who: Principal) -> None:
+        self.socket, self.here, self.job_id, self.cursor, self.who = socket, here, job_id, cursor, who
         self.once = cursor.channel.once
         self.sent: Key = (-1, -1)
 
     async def serve(self, since: Key | None, tensor: str | None) -> None:
         """Sends and answers until the viewer leaves or the service stops."""
-        tasks = {asyncio.create_task(self._answer()), asyncio.create_task(self._send(since, tensor))}
+        tasks = set(
+            map(asyncio.create_task, (self._answer(), self._send(since, tensor), self._until_revoked()))
+        )
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -93,6 +93,12 @@ class _Viewer:
         if self.here.stopping.is_set():
             with suppress(WebSocketDisconnect, RuntimeError):  # it left first
                 await self.socket.close(SERVICE_RESTART, "the service is stopping")
+
+    async def _until_revoked(self) -> None:
+        """Ends the connection once the token of whoever asked for its ticket is good no more."""
+        while await run_in_threadpool(self.here.access.holds, self.who):
+            await asyncio.sleep(self.here.settings.heartbeat_s)
+        await self.socket.close(POLICY_VIOLATION, "the token by which this was opened is not valid any more")
 
     # ── to the viewer
 
@@ -229,17 +235,3 @@ def _gaps(keys: list[Key], reason: GapReason) -> Iterator[Gap]:
 def _key(text: str) -> Key:
     attempt, seq = text.split(":")
     return int(attempt), int(seq)
-
-
-def _origin_allowed(socket: WebSocket, here: Service) -> bool:
-    """Whether the page that opens the socket may: ours on loopback, the same host, or one that is listed."""
-    origin = socket.headers.get("origin")
-    if origin is None or origin in here.settings.cors_origins:
-        return True
-    try:
-        host = urlsplit(origin).hostname or ""
-    except ValueError:
-        return False
-    if here.settings.cors_origins:
-        return False
-    return host in {"localhost", "127.0.0.1", "::1"} or host == (socket.url.hostname or "")

@@ -6,15 +6,16 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from server.service import ServiceDep, require_admin
+from server.auth import Needs, Scope
+from server.service import ServiceDep
 
 router = APIRouter(tags=["operation"])
 
 
-def may_scrape(request: Request, here: ServiceDep) -> None:
+async def may_scrape(request: Request, here: ServiceDep) -> None:
     """Refuses a request without a token, unless the settings open the metrics to this machine."""
     if not here.settings.metrics_open:
-        require_admin(request, here)
+        await Needs(Scope.VIEW)(request)
 
 
 @router.get(

@@ -6,16 +6,19 @@ back with ``Last-Event-ID`` goes on exactly there, from the store, whatever the 
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from server.access import Principal
+from server.auth import Scope, caller, needs
 from server.events import ID_PATTERN, Format, PointsMode, Position
 from server.hub import TooManyViewers
 from server.problems import Refusal
-from server.routes.jobs import ADMIN
 from server.service import JobId, Service, ServiceDep
 from server.story import Story, with_tail
 from server.stream_examples import NDJSON_EXAMPLE, SSE_EXAMPLE
@@ -50,13 +53,14 @@ CatchUp = Annotated[
 
 @router.get(
     "/events",
-    dependencies=ADMIN,
+    dependencies=[needs(Scope.VIEW)],
     response_class=StreamingResponse,
     responses=_answers(SSE, SSE_EXAMPLE),
 )
 async def events(
     here: ServiceDep,
     job_id: JobId,
+    request: Request,
     follow: Annotated[bool, Query(description="false: end after what is there now")] = True,
     tail: Tail = None,
     catch_up: CatchUp = True,
@@ -78,18 +82,19 @@ async def events(
     story = await _story(
         here, job_id, last_event_id, tail, Format(sse=True), follow=follow, catch_up=catch_up
     )
-    return StreamingResponse(story.tell(), media_type=SSE, headers=_STREAMED)
+    return StreamingResponse(_while_allowed(here, caller(request), story), media_type=SSE, headers=_STREAMED)
 
 
 @router.get(
     "/events.ndjson",
-    dependencies=ADMIN,
+    dependencies=[needs(Scope.VIEW)],
     response_class=StreamingResponse,
     responses=_answers(NDJSON, NDJSON_EXAMPLE),
 )
 async def export(
     here: ServiceDep,
     job_id: JobId,
+    request: Request,
     follow: Annotated[bool, Query(description="true: go on until the job has ended")] = False,
     tail: Tail = None,
     after: Annotated[
@@ -109,7 +114,20 @@ async def export(
     `follow=true` an empty line every few seconds without news shows that the connection is well.
     """
     story = await _story(here, job_id, after, tail, Format(sse=False, points=points), follow=follow)
-    return StreamingResponse(story.tell(), media_type=NDJSON, headers=_STREAMED)
+    return StreamingResponse(
+        _while_allowed(here, caller(request), story), media_type=NDJSON, headers=_STREAMED
+    )
+
+
+async def _while_allowed(here: Service, who: Principal, story: Story) -> AsyncIterator[bytes]:
+    """Tells a story for as long as the token that asked for it is good; looked at once a heartbeat."""
+    looked_s = time.monotonic()
+    async for chunk in story.tell():
+        if time.monotonic() - looked_s >= here.settings.heartbeat_s:
+            if not await run_in_threadpool(here.access.holds, who):
+                return
+            looked_s = time.monotonic()
+        yield chunk
 
 
 async def _story(

@@ -7,11 +7,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from server.routes.jobs import WORKER
+from server.auth import Scope, needs
 from server.service import JobId, ServiceDep
 from sm3.remote.wire import JobState, JobView, Manifest, WorkerReport
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["worker"], dependencies=WORKER)
+router = APIRouter(
+    prefix="/v1/jobs/{job_id}", tags=["worker"], dependencies=[needs(Scope.ADMIN, or_worker=True)]
+)
 
 
 @router.post("/report")

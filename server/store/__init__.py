@@ -1,4 +1,4 @@
-"""The store: jobs, transitions, comparisons, frames and scalar history; SQLite, or PostgreSQL by its URL."""
+"""The store: jobs, transitions, comparisons, tokens, frames and scalar history; SQLite, or PostgreSQL by its URL."""
 
 from server.store.comparisons import ComparisonStore, UnknownComparison
 from server.store.database import Database
@@ -8,10 +8,12 @@ from server.store.jobs import JobStore, NotEnded, QueueFull, StaleAttempt, Unkno
 from server.store.keys import KeyReused
 from server.store.sealer import Rule, Sealer
 from server.store.segments import Segments
+from server.store.tokens import EndedToken, TokenStore, UnknownToken
 
 __all__ = [
     "ComparisonStore",
     "Database",
+    "EndedToken",
     "FrameStore",
     "JobFilter",
     "JobStore",
@@ -22,6 +24,8 @@ __all__ = [
     "Sealer",
     "Segments",
     "StaleAttempt",
+    "TokenStore",
     "UnknownComparison",
     "UnknownJob",
+    "UnknownToken",
 ]

@@ -186,3 +186,25 @@ class ComparisonJobRow(Base):
     variant: Mapped[int] = mapped_column(Integer, primary_key=True)
     seed: Mapped[int] = mapped_column(Integer, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+
+class TokenRow(Base):
+    """One token: the SHA-256 of its secret, and of the secret before while that is still good."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        Index("tokens_by_digest", "digest", unique=True),
+        Index("tokens_by_old_digest", "old_digest"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    scope: Mapped[str] = mapped_column(String(8))
+    digest: Mapped[str] = mapped_column(String(64))
+    created_s: Mapped[float] = mapped_column(Double)
+    expires_s: Mapped[float | None] = mapped_column(Double)
+    last_used_s: Mapped[float | None] = mapped_column(Double)
+    rotated_s: Mapped[float | None] = mapped_column(Double)
+    old_digest: Mapped[str | None] = mapped_column(String(64))
+    old_until_s: Mapped[float | None] = mapped_column(Double)
+    revoked_s: Mapped[float | None] = mapped_column(Double)

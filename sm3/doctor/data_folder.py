@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sm3.progress import show_bytes
 from sm3.remote.health_views import Check, Verdict
-from sm3.remote.settings import TOKEN_FILE
+from sm3.remote.token_file import TOKEN_FILE
 
 _FEW_BYTES, _VERY_FEW_BYTES = 2**30, 64 * 2**20
 

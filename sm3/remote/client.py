@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from sm3.remote.bearer import Bearer
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import ComparisonPage, ComparisonStatistics, ComparisonView, LossSeries
 from sm3.remote.errors import RemoteError, ServiceError, Unreachable, check
@@ -29,6 +30,7 @@ from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
 from sm3.remote.ledger_specs import LedgerSpec
 from sm3.remote.ledger_views import JobLedger, LedgerAnswer, ModelList, ModelView
 from sm3.remote.settings import ClientSettings
+from sm3.remote.token_calls import TokenCalls
 from sm3.remote.transfer import Transfer
 from sm3.remote.wire import (
     AdvisedTensor,
@@ -57,7 +59,7 @@ _BINARY = {"Content-Type": "application/vnd.safetensors"}
 __all__ = ["Client", "Event", "RemoteError", "ServiceError", "Unreachable"]
 
 
-class Client(Transfer):
+class Client(Transfer, TokenCalls):
     """Speaks with one service; every method raises `Unreachable` or `ServiceError`.
 
     Args:
@@ -68,15 +70,18 @@ class Client(Transfer):
 
     def __init__(self, url: str, token: str = "", *, timeout_s: float = 10.0) -> None:
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         # The environment's proxies are not for a service that is, as a rule, on this machine.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.url, auth=Bearer(lambda: token), timeout=timeout_s, trust_env=False
+        )
 
     @classmethod
     def from_settings(cls, settings: ClientSettings | None = None) -> Self:
         """Returns a client for the service that ``settings`` (default: the environment) name."""
         settings = settings or ClientSettings()
-        return cls(settings.url, settings.bearer())
+        client = cls(settings.url)
+        client._http.auth = Bearer(settings.bearer)  # which looks again after a 401
+        return client
 
     def close(self) -> None:
         """Closes the connections."""
@@ -358,6 +363,9 @@ class Client(Transfer):
         return self._read(
             self._request("POST", path, content=content, headers=_JSON | dict(headers or {})), model
         )
+
+    def _delete(self, path: str, model: type[Model]) -> Model:
+        return self._read(self._request("DELETE", path), model)
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:

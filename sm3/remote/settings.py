@@ -12,10 +12,13 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sm3.remote import token_file
+
 PREFIX = "SM3_"
 SERVICE_SETTINGS = frozenset({
     "allowed_hosts",
     "auth",
+    "auth_failures_per_minute",
     "cache_dir",
     "cancel_grace_s",
     "cors_origins",
@@ -25,17 +28,28 @@ SERVICE_SETTINGS = frozenset({
     "host",
     "log_format",
     "log_level",
+    "max_queued",
+    "max_viewers",
+    "max_viewers_per_job",
     "metrics_open",
     "min_free_bytes",
+    "pause_grace_s",
     "port",
+    "retention_days",
+    "seal_after_s",
+    "seal_ended_after_s",
+    "seal_every_s",
+    "seal_keep_frames",
+    "segments_url",
     "slots",
     "stop_workers_on_exit",
     "token",
+    "trusted_proxies",
+    "viewer_stall_s",
     "worker_threads",
     "worker_url",
 })
 """What the service alone can be told (a test keeps it equal): a client must not take these for misspelt."""
-TOKEN_FILE = "token"  # noqa: S105 - a file name
 
 
 def default_data_dir() -> Path:
@@ -49,8 +63,16 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SM3_", extra="ignore")
 
     url: str = Field("http://127.0.0.1:8000", description="the service's address")
-    token: str = Field("", description="bearer token; empty: read from the token file of the data folder")
+    token: str = Field(
+        "", repr=False, description="bearer token; empty: read from the token file of the data folder"
+    )
     data_dir: Path = Field(default_factory=default_data_dir, description="the service's data folder")
+    viewer_token: str = Field(
+        "", repr=False, description="token that viewers who signed in by OIDC act with; empty: none may"
+    )
+    viewers: tuple[str, ...] = Field(
+        (), description="e-mail addresses or @domains that may sign in by OIDC; empty: all the provider knows"
+    )
     public_url: str = Field("", description="the service's address as a browser sees it; empty: page's host")
 
     @field_validator("data_dir")
@@ -60,12 +82,7 @@ class ClientSettings(BaseSettings):
 
     def bearer(self) -> str:
         """Returns the token given, or the one in the data folder, or '' where neither is there."""
-        if self.token:
-            return self.token
-        try:
-            return (self.data_dir / TOKEN_FILE).read_text(encoding="ascii").strip()
-        except OSError:
-            return ""
+        return self.token or token_file.read(self.data_dir)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,11 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Opens pages, and fails the test if one of them reported an error."""
     contexts, errors = [], []
 
-    def open_(url: str, *, scheme: str = "light", width: int = 1440, height: int = 900) -> Page:
+    def open_(
+        url: str, *, scheme: str = "light", width: int = 1440, height: int = 900, bypass_csp: bool = True
+    ) -> Page:
         context = browser.new_context(
+            bypass_csp=bypass_csp,  # wait_for_function evaluates strings, which the pages' policy forbids
             color_scheme=scheme,
             viewport={"width": width, "height": height},  # type: ignore[arg-type]
         )

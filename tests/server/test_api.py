@@ -139,26 +139,9 @@ def test_a_wrong_method_tells_the_right_ones(http: httpx.Client) -> None:
     assert response.headers["allow"] == "GET"
 
 
-def test_every_route_but_health_and_documentation_needs_a_token(
-    http: httpx.Client, service: RunningService
-) -> None:
-    schema = http.get("/openapi.json").json()
-    with httpx.Client(base_url=service.url, timeout=30, trust_env=False) as stranger:
-        for path, methods in schema["paths"].items():
-            for method in methods:
-                address = path.format(job_id="nobody", comparison_id="nobody", attempt=0, seq=0, step=1)
-                for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
-                    response = stranger.request(method, address, headers=headers)
-                    if path in {"/healthz", "/readyz"}:
-                        assert response.status_code == 200
-                    else:
-                        problem(response, 401)
-                        assert response.headers["www-authenticate"] == "Bearer"
-
-
 def test_a_foreign_host_name_is_refused(service: RunningService) -> None:
     response = httpx.get(f"{service.url}/healthz", headers={"Host": "evil.example"}, trust_env=False)
-    assert response.status_code == 400
+    assert "'evil.example'" in problem(response, 400)["detail"]
 
 
 def test_openapi_shows_examples_that_are_valid_jobs(http: httpx.Client) -> None:
@@ -248,8 +231,8 @@ def test_a_worker_token_serves_its_own_job_alone(service: RunningService) -> Non
         assert worker.job(mine.id).id == mine.id
         for status, forbidden in (
             (403, lambda: worker.job(other.id)),
-            (401, lambda: worker.jobs()),
-            (401, lambda: worker.ticket(mine.id)),
+            (403, lambda: worker.jobs()),
+            (403, lambda: worker.ticket(mine.id)),
         ):
             with pytest.raises(ServiceError) as refusal:
                 forbidden()

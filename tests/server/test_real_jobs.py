@@ -369,6 +369,6 @@ def test_the_worker_token_is_of_no_use_for_anything_else(service: RunningService
         refused = httpx.get(
             f"{service.url}/v1/jobs", headers={"Authorization": f"Bearer {token}"}, trust_env=False
         )
-        assert refused.status_code == 401
+        assert refused.status_code == 403
         client.cancel(job.id)
         service.wait_for(job.id, JobState.CANCELLED)

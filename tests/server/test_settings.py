@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from server.auth import Tickets, bearer
+from server.auth import bearer
 from server.settings import Settings
-from server.startup import CannotStart, open_service
+from server.startup import CannotStart, open_service, read_settings
 from sm3.remote.settings import ClientSettings, unknown_variables
 
 
@@ -77,18 +77,46 @@ def test_what_can_be_set_is_not_unknown() -> None:
     assert unknown_variables(environment=everything) == ()
 
 
-def test_a_ticket_opens_one_door_once_within_a_minute() -> None:
-    now = [0.0]
-    tickets = Tickets(now=lambda: now[0])
-    ticket = tickets.issue("a")
-    assert not tickets.redeem(ticket, "b")
-    assert not tickets.redeem(ticket, "a"), "a ticket tried at the wrong door is spent"
-    ticket = tickets.issue("a")
-    assert tickets.redeem(ticket, "a")
-    assert not tickets.redeem(ticket, "a")
-    ticket = tickets.issue("a")
-    now[0] = 61.0
-    assert not tickets.redeem(ticket, "a")
+@pytest.mark.parametrize("token", ["admin", "a" * 64, "abcabcabc" * 10])
+def test_a_poor_token_is_refused_beyond_loopback_and_never_repeated(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings(host="127.0.0.1", token=token).token == token
+    with pytest.raises(ValidationError, match="needs at least 32, 10 of them different"):
+        Settings(host="0.0.0.0", token=token)
+    monkeypatch.setenv("SM3_TOKEN", token)
+    monkeypatch.setenv("SM3_HOST", "0.0.0.0")
+    with pytest.raises(CannotStart) as refused:
+        read_settings()
+    assert token not in str(refused.value).replace("admin token", "")
+    assert "openssl rand -base64 32" in str(refused.value)
+
+
+def test_a_token_that_no_header_can_carry_is_refused() -> None:
+    for token in ("with space", "naïve", "line\nbreak"):
+        with pytest.raises(ValidationError, match="printable ASCII"):
+            Settings(token=token)
+
+
+def test_settings_show_no_secret() -> None:
+    shown = repr(Settings(token="t0ps3cret", database_url="postgresql://u:t0ps3cret@h/d"))
+    assert "t0ps3cret" not in shown
+    assert "t0ps3cret" not in repr(ClientSettings(token="t0ps3cret"))
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "scope.example.org", "https://scope.example.org/path", "https://a b"]
+)
+def test_an_origin_that_is_none_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError, match="origins such as"):
+        Settings(cors_origins=(origin,))
+    assert Settings(cors_origins=("https://scope.example.org:8443",)).cors_origins
+
+
+def test_a_proxy_is_named_by_its_address() -> None:
+    with pytest.raises(ValidationError, match="does not appear to be an IPv4 or IPv6"):
+        Settings(trusted_proxies=("proxy",))
+    assert Settings(trusted_proxies=("10.0.0.0/8", "::1")).trusted_proxies
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sm3.remote.wire import JobState
 from tests.conftest import RunningService
 from tests.server.fed import FedJob
 
-SETTINGS = {"SM3_SLOTS": "0", "SM3_VIEWERS": "4", "SM3_VIEWERS_PER_JOB": "3"}
+SETTINGS = {"SM3_SLOTS": "0", "SM3_MAX_VIEWERS": "4", "SM3_MAX_VIEWERS_PER_JOB": "3"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,41 @@
+"""What an admin's client asks about tokens; `sm3.remote.client.Client` has these methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from sm3.remote.tokens import NewToken, TokenPage, TokenRotation, TokenSpec, TokenView
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class TokenCalls:
+    """The part of the client that makes, lists, rotates and revokes tokens."""
+
+    if TYPE_CHECKING:
+
+        def _get(self, path: str, model: type[Model], **query: Any) -> Model: ...
+        def _post(self, path: str, model: type[Model], body: BaseModel | None = None) -> Model: ...
+        def _delete(self, path: str, model: type[Model]) -> Model: ...
+
+    def create_token(self, spec: TokenSpec) -> NewToken:
+        """Makes a token and returns it with its secret, which cannot be had again."""
+        return self._post("/v1/tokens", NewToken, spec)
+
+    def tokens(self, *, after: str | None = None, limit: int = 50) -> TokenPage:
+        """Returns a page of tokens without their secrets, newest first."""
+        return self._get("/v1/tokens", TokenPage, after=after, limit=limit)
+
+    def token(self, token_id: str) -> TokenView:
+        """Returns a token without its secret."""
+        return self._get(f"/v1/tokens/{token_id}", TokenView)
+
+    def revoke_token(self, token_id: str) -> TokenView:
+        """Ends a token at once."""
+        return self._delete(f"/v1/tokens/{token_id}", TokenView)
+
+    def rotate_token(self, token_id: str, *, grace_s: int = 0) -> NewToken:
+        """Gives a token a new secret and returns it; the old one is good for another ``grace_s`` seconds."""
+        return self._post(f"/v1/tokens/{token_id}/rotate", NewToken, TokenRotation(grace_s=grace_s))
