@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-network test-ledger fuzz lint format bench bench-viewers bench-ingest chaos-disk \
-	chaos-clock catalogue ledger-table screenshots clean
+	chaos-clock chaos-kill chaos-kill-postgres catalogue ledger-table screenshots clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,12 @@ bench-viewers: $(VENV)/.installed-test  ## 1,000 SSE and 200 WebSocket viewers o
 
 bench-ingest: $(VENV)/.installed-test  ## eight workers' frames: stored a second, and what a step costs (5 minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ingest
+
+chaos-kill: $(VENV)/.installed-test  ## kill service and workers 50 times each during 20 jobs, and compare (15 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos.kills $(ARGS)
+
+chaos-kill-postgres: $(VENV)/.installed-test  ## the same on PostgreSQL, which is killed too (20 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos.kills --postgres $(ARGS)
 
 chaos-disk: $(VENV)/.installed-test  ## fill an 8 MB disk under store and spools, and free it (2 minutes, root)
 	@$(BIN)/pytest -m slow tests/chaos/test_disk_full.py

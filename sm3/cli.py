@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from sm3 import backup, cli_jobs, transfer
+from sm3 import backup, cli_jobs, token_commands, transfer
 from sm3.cli_arguments import ERR, OUT, JobArgument, find_job
 from sm3.cli_assignments import AssignmentOption, changes_from
 from sm3.doctor import command as doctor
@@ -177,6 +177,7 @@ def watch_job(job: JobArgument = "latest") -> None:
 
 
 app.command()(ledger)
+app.add_typer(token_commands.app, name="token")
 
 
 def spec_from(recipe: str, assignments: Sequence[str] | None) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TextIO
 
 import structlog
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.settings import LogFormat, Settings
@@ -127,5 +129,6 @@ def _ordered(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _secrets(settings: Settings) -> list[str]:
     found = [settings.token]
     if settings.database_url:
-        found.append(str(make_url(settings.database_url).password or ""))
+        with suppress(ArgumentError):  # no URL: opening the store says so
+            found.append(str(make_url(settings.database_url).password or ""))
     return found

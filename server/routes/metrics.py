@@ -7,20 +7,24 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from server.auth import Needs, Scope
-from server.service import ServiceDep
+from server.service import Service, ServiceDep
 
 router = APIRouter(tags=["operation"])
 
 
-async def may_scrape(request: Request, here: ServiceDep) -> None:
-    """Refuses a request without a token, unless the settings open the metrics to this machine."""
-    if not here.settings.metrics_open:
-        await Needs(Scope.VIEW)(request)
+class NeedsUnlessOpen(Needs):
+    """A scope, unless the settings open the route to this machine."""
+
+    async def __call__(self, request: Request) -> None:
+        """Lets the request in or raises its refusal."""
+        here: Service = request.app.state.service
+        if not here.settings.metrics_open:
+            await super().__call__(request)
 
 
 @router.get(
     "/metrics",
-    dependencies=[Depends(may_scrape)],
+    dependencies=[Depends(NeedsUnlessOpen(Scope.VIEW))],
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )

@@ -25,6 +25,7 @@ from starlette.websockets import WebSocketDisconnect
 from server.app import create_app
 from server.auth import Needs, digest
 from server.openapi import needs_of, routes
+from server.routes.metrics import NeedsUnlessOpen
 from server.service import Service
 from server.settings import Settings
 from server.store.tables import JobRow
@@ -59,6 +60,21 @@ TABLE: dict[str, Needs | None] = {
     "GET /v1/comparisons/{comparison_id}": VIEW,
     "POST /v1/comparisons/{comparison_id}/cancel": LAUNCH,
     "GET /v1/comparisons/{comparison_id}/statistics": VIEW,
+    "GET /v1/jobs/{job_id}/checkpoints": VIEW,
+    "GET /v1/jobs/{job_id}/checkpoints/{step}/model": VIEW,
+    "GET /v1/jobs/{job_id}/export": VIEW,
+    "GET /v1/jobs/{job_id}/archive": VIEW,
+    "GET /v1/jobs/{job_id}/events.ndjson": VIEW,
+    "GET /v1/jobs/{job_id}/ledger": VIEW,
+    "GET /v1/models": VIEW,
+    "POST /v1/ledger": VIEW,
+    "PATCH /v1/jobs/{job_id}": LAUNCH,
+    "POST /v1/jobs/{job_id}/clone": LAUNCH,
+    "POST /v1/jobs/{job_id}/pause": LAUNCH,
+    "POST /v1/jobs/{job_id}/resume": LAUNCH,
+    "POST /v1/jobs/import": LAUNCH,
+    "DELETE /v1/jobs/{job_id}": ADMIN,
+    "GET /metrics": NeedsUnlessOpen(Scope.VIEW),
     "GET /v1/recipes": VIEW,
     "GET /v1/statistics": VIEW,
     "POST /v1/tokens": ADMIN,
@@ -83,6 +99,9 @@ BODIES: dict[str, Any] = {
     },
     "POST /v1/jobs/{job_id}/report": {"attempt": 0, "phase": "reading"},
     "POST /v1/tokens": {"name": "x"},
+    "POST /v1/ledger": {"model": "gpt2-small"},
+    "PATCH /v1/jobs/{job_id}": {"notes": "written by somebody"},
+    "POST /v1/jobs/{job_id}/clone": {},
 }
 
 
@@ -111,7 +130,7 @@ class Place:
 
     def ask(self, name: str, secret: str | None) -> tuple[int, dict[str, Any]]:
         method, _, path = name.partition(" ")
-        path = path.format(attempt=0, seq=0, **self.ids)
+        path = path.format(attempt=0, seq=0, step=1, **self.ids)
         query = {"follow": "false"} if path.endswith("/events") else None
         headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
         answer = self.client.request(
