@@ -2,7 +2,8 @@
 
 Started by the executor with the job's own token in ``SM3_TOKEN``. SIGTERM asks it to write a checkpoint after the
 current step and make way; SIGINT asks it to end for good. However it ends, short of SIGKILL, it leaves its outcome in a
-file first and then tells the service, so that a service that was away learns it later.
+file first and then tells the service, so that a service that was away, or has frames of it to store yet, learns it
+later.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ def main() -> int:
             word = _attempt(client, tracker, arguments, report, stop)
             _leave(word, arguments.folder / f"attempt-{arguments.attempt}.outcome.json")
             is_paused = word.state == "paused"
-            tracker.close(_DELIVERY_S if stop.wish is None else _HURRIED_DELIVERY_S, for_good=not is_paused)
-            if not is_paused:
+            patience_s = _DELIVERY_S if stop.wish is None else _HURRIED_DELIVERY_S
+            is_delivered = tracker.close(patience_s, for_good=not is_paused)
+            # What is left in the spool the supervisor stores first, and then reads the outcome: an end comes last.
+            if is_delivered and not is_paused:
                 report(word)
     return 1 if word.state == "failed" else 0
 
