@@ -17,11 +17,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import stamina
+
 from server.checkpoint_files import FOLDER
 from server.worker.stop import StopRequest, Wish
 from sm3.remote.client import Client, RemoteError
+from sm3.remote.job_specs import JobSpec
 from sm3.remote.settings import ClientSettings
-from sm3.remote.tracker import Tracker
+from sm3.remote.tracker import Tracker, may_pass
 from sm3.remote.wire import WorkerReport
 
 _DELIVERY_S = 600.0
@@ -71,7 +74,7 @@ def _attempt(
         report(WorkerReport(attempt=arguments.attempt, warning=text[:2000]))
 
     try:
-        spec = client.job(arguments.job).spec
+        spec = _spec(client, arguments.job)
         phase("loading PyTorch")
         import torch
 
@@ -101,6 +104,16 @@ def _attempt(
         state="succeeded",
         cause=f"all {spec.steps:,} steps done{tracker.drops_in_words}",
     )
+
+
+def _spec(client: Client, job_id: str) -> JobSpec:
+    """Returns what was asked for; waits for a service that is being restarted, or whose store is away."""
+    for attempt in stamina.retry_context(
+        on=may_pass, attempts=None, timeout=_DELIVERY_S, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
+    ):
+        with attempt:
+            return client.job(job_id).spec
+    raise AssertionError("unreachable")
 
 
 def _reporter(client: Client, job_id: str) -> Callable[[WorkerReport], None]:

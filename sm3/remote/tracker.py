@@ -198,13 +198,13 @@ class Tracker:
     def _patiently(self, call: Callable[..., None], *arguments: object) -> None:
         """Calls until the service takes it; only the word that this attempt is out of date is raised."""
         for attempt in stamina.retry_context(
-            on=_may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
+            on=may_pass, attempts=None, timeout=None, wait_initial=0.1, wait_max=3.0, wait_jitter=0.5
         ):
             with attempt:
                 call(*arguments)
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, ServiceError):
         return error.problem.status not in _FENCED

@@ -167,3 +167,20 @@ def test_a_deleted_job_is_gone_with_its_files(service: RunningService) -> None:
         assert not folder.exists()
         with pytest.raises(ServiceError, match="There is no job"):
             client.job(job.id)
+
+
+def test_a_worker_that_starts_while_the_service_is_away_waits_for_it(
+    tmp_path: Path, service: RunningService
+) -> None:
+    mine = RunningService(tmp_path / "data", service.cache_dir).start()
+    try:
+        with mine.client as client:
+            job = client.launch(tiny_job(steps=5, retry={"attempts": 0}))
+        mine.wait_for(job.id, JobState.STARTING)
+        mine.stop(signal.SIGKILL)  # long before the worker has read its spec
+        time.sleep(3)
+        mine.start()
+        assert mine.wait_for(job.id, JobState.SUCCEEDED, timeout_s=120).attempt == 0
+    finally:
+        if mine.process is not None and mine.process.poll() is None:
+            mine.stop()
