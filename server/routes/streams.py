@@ -31,7 +31,8 @@ _RETRY_S = 5
 
 
 def _answers(media_type: str, example: str) -> dict[int | str, dict[str, Any]]:
-    content = {media_type: {"schema": {"type": "string"}, "example": example}}
+    # Of no type: OpenAPI 3.1 cannot say whether a stream or each of its events is meant.
+    content = {media_type: {"schema": {"description": "see docs/streams.md"}, "example": example}}
     return {
         200: {"description": "the stream", "content": content},
         503: {"description": "as many viewers as are allowed; `Retry-After` says when to come again"},

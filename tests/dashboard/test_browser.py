@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ STATE = """() => {
 }"""
 
 
-def launch_long(service: RunningService) -> JobView:
+def launch_long(service: RunningService, **changes: object) -> JobView:
     """Launches a job that trains until it is stopped, with a frame a few times a second."""
     with service.client as client:
-        return client.launch(tiny_job(steps=1_000_000, record={"every": 10}))
+        return client.launch(tiny_job(steps=1_000_000, record={"every": 10}, **changes))
 
 
 class LongJob:
@@ -227,7 +228,7 @@ def own_dashboard(own_service: RunningService, tmp_path: Path) -> Iterator[Runni
 def test_a_killed_worker_is_told_with_its_cause_and_log(
     own_service: RunningService, own_dashboard: RunningDashboard, open_page: OpenPage
 ) -> None:
-    job = launch_long(own_service)
+    job = launch_long(own_service, retry={"attempts": 0})
     page = open_page(f"{own_dashboard.url}/?job={job.id}")
     wait_for_frames(page, 1)
     assert own_service.process
@@ -276,7 +277,10 @@ def test_curves_have_no_hole_where_the_service_was_away(
     loss = "document.querySelector('.sm3-loss').data.map(({x, name}) => [name, [...x]])"
     curves = {name: steps for name, steps in page.evaluate(loss) if steps}
     steps = max(curves.values(), key=len)
-    assert steps == list(range(1, len(steps) + 1))
+    # A long curve is thinned evenly before it is drawn; the seconds without a service would be hundreds of steps.
+    widest = max(after - before for before, after in pairwise(steps))
+    assert steps[0] == 1
+    assert widest <= max(1, 4 * steps[-1] // len(steps)), (widest, steps[-1], len(steps))
     with own_service.client as client:
         client.cancel(job.id)
     own_service.wait_for(job.id, JobState.CANCELLED)

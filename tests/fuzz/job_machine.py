@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from starlette.testclient import TestClient
 
 from server.app import create_app
-from server.execution.base import Ended, Executor, Launch
+from server.execution.base import Ask, Ended, Executor, Launch
 from server.execution.supervisor import Supervisor
 from server.lifecycle import HAVE_WORKER, MOVES
 from server.service import Service
@@ -30,7 +30,12 @@ from tests.fuzz.malformed import good_frame
 from tests.store_rows import rows
 
 SLOTS = 2
-BODY = {"recipe": {"name": "language-model", "batch_size": 2, "context": 16}, "steps": 5}
+RETRIES = 1
+BODY = {
+    "recipe": {"name": "language-model", "batch_size": 2, "context": 16},
+    "steps": 5,
+    "retry": {"attempts": RETRIES, "backoff_s": 0},
+}
 MANIFEST = Manifest(
     attempt=0,
     tensors=(),
@@ -68,8 +73,14 @@ class Puppets(Executor):
     def poll(self, job_id: str, attempt: int) -> Ended | None:
         return self.ended.get((job_id, attempt))
 
-    def stop(self, job_id: str, attempt: int, *, force: bool) -> None:
+    def stop(self, job_id: str, attempt: int, ask: Ask) -> None:
         self.ended.setdefault((job_id, attempt), Ended("the worker process was killed by SIGTERM"))
+
+    def memory_bytes(self, job_id: str, attempt: int) -> int:
+        return 0
+
+    def checkpoints_dir(self, job_id: str) -> Path:
+        return self.folder / job_id / "checkpoints"
 
     def forget(self, job_id: str, attempt: int) -> None: ...
 
@@ -85,8 +96,11 @@ class Model:
     """What a client believes of the service: each job's state, oldest first, and its frames."""
 
     jobs: dict[str, JobState] = field(default_factory=dict)
-    frames: dict[str, set[int]] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    frames: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
     comparisons: dict[str, list[str]] = field(default_factory=dict)
+    keys: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class JobMachine(RuleBasedStateMachine):
@@ -135,6 +149,10 @@ class JobMachine(RuleBasedStateMachine):
         assert answer.json()["status"] == status
         assert rows(self.service.settings.data_dir) == before
 
+    def attempt(self, job_id: str) -> int:
+        """The job's current attempt; 0 before it has begun one."""
+        return max(0, self.model.attempts.get(job_id, -1))
+
     def moved(self, job_id: str, state: JobState) -> None:
         """Notes that a job has moved, which the table of moves must allow."""
         assert state in MOVES[self.model.jobs[job_id]], f"{self.model.jobs[job_id]} to {state}"
@@ -154,6 +172,84 @@ class JobMachine(RuleBasedStateMachine):
         assert answer.headers["location"] == f"/v1/jobs/{job_id}"
         self.model.jobs[job_id], self.model.frames[job_id] = JobState.QUEUED, set()
         return job_id
+
+    @rule(target=jobs, key=st.sampled_from(["a", "b"]), steps=st.integers(5, 6))
+    def create_once(self, key: str, steps: int) -> Any:
+        headers = {"Authorization": f"Bearer {self.admin}", "Idempotency-Key": key}
+        body = BODY | {"steps": steps}
+        answer = self.client.post("/v1/jobs", json=body, headers=headers)
+        type(self).requests += 1
+        made = self.model.keys.get(key)
+        if made is None or made[0] not in self.model.jobs:  # deleting a job frees its key
+            assert answer.status_code == 201, answer.text
+            job_id = str(answer.json()["id"])
+            self.model.keys[key] = (job_id, steps)
+            self.model.jobs[job_id], self.model.frames[job_id] = JobState.QUEUED, set()
+            return job_id
+        assert answer.status_code == (200 if made[1] == steps else 422), answer.text
+        assert made[1] != steps or answer.json()["id"] == made[0]
+        return multiple()
+
+    @rule(target=jobs, job=jobs)
+    def clone(self, job: str) -> Any:
+        if job not in self.model.jobs:
+            self.refused(404, "POST", f"/v1/jobs/{job}/clone", json={})
+            return multiple()
+        self.refused(422, "POST", f"/v1/jobs/{job}/clone", json={"change": {"steps": 0}})
+        answer = self.ask("POST", f"/v1/jobs/{job}/clone", json={"change": {"seed": 3}})
+        assert answer.status_code == 201
+        assert answer.json()["cloned_from"] == job
+        job_id = str(answer.json()["id"])
+        self.model.jobs[job_id], self.model.frames[job_id] = JobState.QUEUED, set()
+        return job_id
+
+    @rule(job=jobs)
+    def pause(self, job: str) -> None:
+        state = self.model.jobs.get(job)
+        if state is None:
+            self.refused(404, "POST", f"/v1/jobs/{job}/pause")
+        elif state.is_final or state is JobState.CANCELLING:
+            self.refused(409, "POST", f"/v1/jobs/{job}/pause")
+        else:
+            assert self.ask("POST", f"/v1/jobs/{job}/pause").status_code == 200
+            if state is JobState.QUEUED:
+                self.moved(job, JobState.PAUSED)
+            elif state in {JobState.STARTING, JobState.RUNNING}:
+                self.moved(job, JobState.PAUSING)
+
+    @rule(job=jobs)
+    def resume(self, job: str) -> None:
+        state = self.model.jobs.get(job)
+        if state is None:
+            self.refused(404, "POST", f"/v1/jobs/{job}/resume")
+        elif state.is_final or state in {JobState.CANCELLING, JobState.PAUSING}:
+            self.refused(409, "POST", f"/v1/jobs/{job}/resume")
+        else:
+            assert self.ask("POST", f"/v1/jobs/{job}/resume").status_code == 200
+            if state is JobState.PAUSED:
+                self.moved(job, JobState.QUEUED)
+
+    @rule(job=jobs)
+    def delete(self, job: str) -> None:
+        state = self.model.jobs.get(job)
+        self.refused(403, "DELETE", f"/v1/jobs/{job}", token=self.viewer)
+        if state is None:
+            self.refused(404, "DELETE", f"/v1/jobs/{job}")
+        elif not state.is_final:
+            self.refused(409, "DELETE", f"/v1/jobs/{job}")
+        else:
+            assert self.ask("DELETE", f"/v1/jobs/{job}").status_code == 204
+            for held in (self.model.jobs, self.model.frames, self.model.attempts, self.model.failures):
+                held.pop(job, None)  # type: ignore[attr-defined]
+
+    @rule(job=jobs, notes=st.text(max_size=20))
+    def annotate(self, job: str, notes: str) -> None:
+        if job not in self.model.jobs:
+            self.refused(404, "PATCH", f"/v1/jobs/{job}", json={"notes": notes})
+            return
+        answer = self.ask("PATCH", f"/v1/jobs/{job}", json={"notes": notes})
+        assert answer.status_code == 200
+        assert answer.json()["notes"] == notes.replace("\x00", "\ufffd")
 
     @rule(body=st.sampled_from(FAULTS))
     def create_faulty(self, body: dict[str, Any]) -> None:
@@ -180,27 +276,29 @@ class JobMachine(RuleBasedStateMachine):
     def look_into_comparison(self, comparison: str) -> Any:
         answer = self.ask("GET", f"/v1/comparisons/{comparison}")
         found = [job_id for variant in answer.json()["variants"] for job_id in variant["jobs"]]
-        assert found == self.model.comparisons[comparison]
-        return multiple(*found)
+        there = [job_id for job_id in found if job_id is not None]
+        assert there == [job_id for job_id in self.model.comparisons[comparison] if job_id in self.model.jobs]
+        return multiple(*there)
 
     @rule(comparison=comparisons)
     def cancel_comparison(self, comparison: str) -> None:
         assert self.ask("POST", f"/v1/comparisons/{comparison}/cancel").status_code == 200
         for job_id in self.model.comparisons[comparison]:
-            self._cancelled(job_id)
+            if job_id in self.model.jobs:
+                self._cancelled(job_id)
 
     @rule(job=jobs)
     def cancel(self, job: str) -> None:
-        state = self.model.jobs[job]
-        if state.is_final and state is not JobState.CANCELLED:
-            self.refused(409, "POST", f"/v1/jobs/{job}/cancel")
+        state = self.model.jobs.get(job)
+        if state is None or (state.is_final and state is not JobState.CANCELLED):
+            self.refused(404 if state is None else 409, "POST", f"/v1/jobs/{job}/cancel")
             return
         assert self.ask("POST", f"/v1/jobs/{job}/cancel").status_code == 200
         self._cancelled(job)
 
     def _cancelled(self, job: str) -> None:
         state = self.model.jobs[job]
-        if state is JobState.QUEUED:
+        if state in {JobState.QUEUED, JobState.PAUSED}:
             self.moved(job, JobState.CANCELLED)
         elif not state.is_final and state is not JobState.CANCELLING:
             self.moved(job, JobState.CANCELLING)
@@ -217,53 +315,72 @@ class JobMachine(RuleBasedStateMachine):
     def supervise(self) -> None:
         """One round: what has ended is settled, then the oldest queued jobs start while there are slots."""
         for job_id, state in list(self.model.jobs.items()):
-            if state in HAVE_WORKER and (job_id, 0) in self.puppets.ended:
-                to = JobState.CANCELLED if state is JobState.CANCELLING else JobState.CRASHED
-                self.moved(job_id, to)
+            if state in HAVE_WORKER and (job_id, self.attempt(job_id)) in self.puppets.ended:
+                self.moved(job_id, self._after(job_id, state))
         free = SLOTS - sum(state in HAVE_WORKER for state in self.model.jobs.values())
         queued = [job_id for job_id, state in self.model.jobs.items() if state is JobState.QUEUED]
         for job_id in sorted(queued)[: max(0, free)]:
+            self.model.attempts[job_id] = self.model.attempts.get(job_id, -1) + 1
             self.moved(job_id, JobState.STARTING)
         self.supervisor.round()
 
+    def _after(self, job_id: str, state: JobState) -> JobState:
+        """What becomes of a job whose worker has ended without a word."""
+        if state is JobState.CANCELLING:
+            return JobState.CANCELLED
+        if state is JobState.PAUSING:
+            return JobState.PAUSED
+        failures = self.model.failures[job_id] = self.model.failures.get(job_id, 0) + 1
+        return JobState.QUEUED if failures <= RETRIES else JobState.CRASHED
+
     @rule(job=jobs, how=st.sampled_from(["succeeded", "failed", "crash"]))
     def end_worker(self, job: str, how: str) -> None:
-        if self.model.jobs[job] not in HAVE_WORKER:
+        attempt = self.attempt(job)
+        if self.model.jobs.get(job) not in HAVE_WORKER:
             if how != "crash":
-                self.refused(409, "POST", f"/v1/jobs/{job}/report", json={"attempt": 0, "state": how})
+                status = 409 if job in self.model.jobs else 404
+                word = {"attempt": attempt, "state": how}
+                self.refused(status, "POST", f"/v1/jobs/{job}/report", json=word)
             return
         if how == "crash":
-            self.puppets.ended[job, 0] = Ended("the worker process was killed by SIGKILL")
+            self.puppets.ended[job, attempt] = Ended("the worker process was killed by SIGKILL")
             return
-        answer = self._as_worker(job, "POST", "/report", json={"attempt": 0, "state": how, "cause": "x"})
+        word = {"attempt": attempt, "state": how, "cause": "x"}
+        answer = self._as_worker(job, "POST", "/report", json=word)
         assert answer.status_code == 200
         self.moved(job, JobState(how))
-        self.puppets.ended[job, 0] = Ended("the worker process ended with exit status 0")
+        self.puppets.ended[job, attempt] = Ended("the worker process ended with exit status 0")
 
     @rule(job=jobs)
     def take_first_step(self, job: str) -> None:
-        if self.model.jobs[job] not in HAVE_WORKER:
+        if self.model.jobs.get(job) not in HAVE_WORKER:
             return
-        answer = self._as_worker(job, "PUT", "/manifest", content=MANIFEST.model_dump_json())
+        manifest = MANIFEST.model_copy(update={"attempt": self.attempt(job)})
+        answer = self._as_worker(job, "PUT", "/manifest", content=manifest.model_dump_json())
         assert answer.status_code == 200
         if self.model.jobs[job] is JobState.STARTING:
             self.moved(job, JobState.RUNNING)
 
     @rule(job=jobs, seq=st.integers(0, 3))
     def deliver_frame(self, job: str, seq: int) -> None:
-        if self.model.jobs[job] not in HAVE_WORKER:
-            launch = self.puppets.launched.get((job, 0))
+        attempt = self.attempt(job)
+        path, blob = f"/frames/{attempt}/{seq}", good_frame(job, seq, attempt=attempt)
+        if self.model.jobs.get(job) not in HAVE_WORKER:
+            launch = self.puppets.launched.get((job, attempt))
             if launch is not None:  # its token ended with it
-                path = f"/v1/jobs/{job}/frames/0/{seq}"
-                self.refused(403, "PUT", path, content=good_frame(job, seq), token=launch.ingest_token)
+                self.refused(403, "PUT", f"/v1/jobs/{job}{path}", content=blob, token=launch.ingest_token)
             return
-        answer = self._as_worker(job, "PUT", f"/frames/0/{seq}", content=good_frame(job, seq))
-        assert answer.status_code == (200 if seq in self.model.frames[job] else 201), answer.text
-        self.model.frames[job].add(seq)
+        # A step that an earlier attempt recorded, or one before it, brings nothing new.
+        known = self.model.frames[job]
+        is_known = (attempt, seq) in known or any(a < attempt and s >= seq for a, s in known)
+        answer = self._as_worker(job, "PUT", path, content=blob)
+        assert answer.status_code == (200 if is_known else 201), answer.text
+        if not is_known:
+            known.add((attempt, seq))
 
     @rule(job=jobs, other=jobs)
     def deliver_where_it_does_not_belong(self, job: str, other: str) -> None:
-        launch = self.puppets.launched.get((other, 0))
+        launch = self.puppets.launched.get((other, self.attempt(other)))
         if job == other or launch is None:
             return
         path = f"/v1/jobs/{job}/frames/0/0"
@@ -271,13 +388,16 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def deliver_of_another_attempt(self, job: str) -> None:
-        self.refused(409, "POST", f"/v1/jobs/{job}/report", json={"attempt": 1, "phase": "x"})
-        self.refused(422, "PUT", f"/v1/jobs/{job}/frames/1/0", content=good_frame(job, 0))
+        other = self.attempt(job) + 1
+        status = 409 if job in self.model.jobs else 404
+        self.refused(status, "POST", f"/v1/jobs/{job}/report", json={"attempt": other, "phase": "x"})
+        self.refused(422, "PUT", f"/v1/jobs/{job}/frames/{other}/0", content=good_frame(job, 0))
 
     @rule(job=jobs)
     def read(self, job: str) -> None:
         for path in ("/transitions", "/frames", "/metrics", "/tensors", "/log", "/events?follow=false"):
-            assert self.ask("GET", f"/v1/jobs/{job}{path}", token=self.viewer).status_code == 200
+            status = 200 if job in self.model.jobs else 404
+            assert self.ask("GET", f"/v1/jobs/{job}{path}", token=self.viewer).status_code == status
 
     @rule(limit=st.integers(1, 5), state=st.none() | st.sampled_from(list(JobState)))
     def list_in_pages(self, limit: int, state: JobState | None) -> None:
@@ -293,7 +413,7 @@ class JobMachine(RuleBasedStateMachine):
         assert listed == sorted(wanted, reverse=True)
 
     def _as_worker(self, job: str, method: str, path: str, **more: Any) -> httpx.Response:
-        token = self.puppets.launched[job, 0].ingest_token
+        token = self.puppets.launched[job, self.attempt(job)].ingest_token
         return self.ask(method, f"/v1/jobs/{job}{path}", token=token, **more)
 
     # ── what always holds
@@ -301,7 +421,7 @@ class JobMachine(RuleBasedStateMachine):
     @invariant()
     def the_service_agrees_with_the_model(self) -> None:
         type(self).steps += 1
-        page = self.service.jobs.page(after=None, limit=10_000, state=None)
+        page = self.service.jobs.page(limit=10_000)
         assert {job.id: job.state for job in page.items} == self.model.jobs
 
     @invariant()
@@ -310,9 +430,9 @@ class JobMachine(RuleBasedStateMachine):
 
     @invariant()
     def frames_are_stored_once(self) -> None:
-        for job_id, seqs in self.model.frames.items():
+        for job_id, keys in self.model.frames.items():
             items, _ = self.service.frames.page(job_id, limit=100)
-            assert [item.seq for item in items] == sorted(seqs)
+            assert [(item.attempt, item.seq) for item in items] == sorted(keys)
 
     @invariant()
     def lives_follow_the_table(self) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 from sm3.remote.frames import Frame, Point, Scalars, encode
 
 
-def good_frame(job_id: str, seq: int) -> bytes:
-    """Returns a frame as a worker sends it."""
-    scalars = Scalars.from_points([Point("loss", seq, 1.5), Point("lr", seq, 0.1)])
+def good_frame(job_id: str, seq: int, *, attempt: int = 0) -> bytes:
+    """Returns a frame as a worker sends it after ``seq + 1`` steps."""
+    step = seq + 1
+    scalars = Scalars.from_points([Point("loss", step, 1.5), Point("lr", step, 0.1)])
     arrays = {"accumulators/dim0/weight": np.arange(8, dtype=np.float32)}
-    return encode(Frame(job_id, 0, seq, seq, 0.0, arrays, scalars))
+    return encode(Frame(job_id, attempt, seq, step, 0.0, arrays, scalars))
 
 
 def split(blob: bytes) -> tuple[dict[str, Any], bytes]:

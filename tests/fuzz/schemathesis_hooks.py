@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sm3.remote.frames import Frame, Scalars, encode
 
-BLOB = "application/vnd.safetensors"
+BLOB, ARCHIVE = "application/vnd.safetensors", "application/zip"
 _TRUE = {"true", "t", "yes", "y", "on", "1"}
 
 
@@ -29,7 +29,10 @@ schemathesis.openapi.media_type(
 )
 
 
-@schemathesis.serializer(BLOB)
+schemathesis.openapi.media_type(ARCHIVE, st.binary(max_size=300) | st.just(b"PK\x05\x06" + bytes(18)))
+
+
+@schemathesis.serializer(BLOB, ARCHIVE)
 def as_it_is(_: Any, value: Any) -> Any:
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -38,5 +41,8 @@ def as_it_is(_: Any, value: Any) -> Any:
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Asks event streams to end: one that follows a job goes on for as long as the job does."""
     query = case.query or {}
-    if case.path.endswith("/events") and str(query.get("follow", "true")).lower() in _TRUE:
+    if (
+        case.path.endswith(("/events", "/events.ndjson"))
+        and str(query.get("follow", "true")).lower() in _TRUE
+    ):
         case.query = {**query, "follow": "false"}

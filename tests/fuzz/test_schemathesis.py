@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import RunningService
 
 HERE = Path(__file__).parent
+# No workers; no limit on wrong tokens, many of which are tried.
+ENVIRONMENT = {"SM3_SLOTS": "0", "SM3_AUTH_FAILURES_PER_MINUTE": "0", "SM3_MAX_QUEUED": "1000000"}
 WITHOUT = ",".join((
     # A job has to fit its recipe's model, variants need names of their own, a frame is more than bytes: rules that
     # no JSON Schema can say.
@@ -28,7 +30,7 @@ WITHOUT = ",".join((
 @pytest.fixture
 def idle(tmp_path: Path) -> Iterator[RunningService]:
     """A service that starts no workers."""
-    running = RunningService(tmp_path / "data", tmp_path / "cache", environment={"SM3_SLOTS": "0"}).start()
+    running = RunningService(tmp_path / "data", tmp_path / "cache", environment=ENVIRONMENT).start()
     yield running
     running.stop()
 
