@@ -13,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import resource
 import tempfile
 import time
@@ -190,7 +191,8 @@ def _quantiles(values_ms: np.ndarray) -> dict[str, float]:
 
 
 def _viewers(client: Client) -> int:
-    return int(client._request("GET", "/readyz").json()["viewers"])
+    metrics = client._request("GET", "/metrics").text
+    return int(float(re.findall(r"^sm3_viewers (\S+)", metrics, re.MULTILINE)[0]))
 
 
 def _load() -> str:

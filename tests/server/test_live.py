@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -235,7 +236,8 @@ def silent(api: RunningService, request: str) -> socket.socket:
 
 def num_viewers(api: RunningService) -> int:
     with api.client as client:
-        return int(client._request("GET", "/readyz").json()["viewers"])
+        metrics = client._request("GET", "/metrics").text
+        return int(float(re.findall(r"^sm3_viewers (\S+)", metrics, re.MULTILINE)[0]))
 
 
 def wait_for_viewers(api: RunningService, expected: int) -> None:
