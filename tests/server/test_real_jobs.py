@@ -206,7 +206,7 @@ def test_a_killed_worker_ends_as_crashed_with_the_reason_and_its_frames_are_kept
     service: RunningService,
 ) -> None:
     with service.client as client:
-        job = client.launch(tiny_job(steps=100_000))
+        job = client.launch(tiny_job(steps=100_000, retry={"attempts": 0}))
         service.wait_for(job.id, lambda j: j.progress.frames > 3)
         os.kill(worker_pid(service, job.id), signal.SIGKILL)
         ended = service.wait_for(job.id, JobState.CRASHED)
