@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from benchmarks.feeding import make_frame
+from server.access import ANYONE
 from server.connections import Stall
 from server.events import Format, Position
 from server.hub import RING, Hub
+from server.operation.measures import Measures
 from server.routes.live import FILL_FRAMES, _Viewer
 from server.store import Database, FrameStore, JobStore
 from server.story import Story
@@ -31,6 +33,8 @@ class Here:
         self.jobs, self.frames, self.hub = JobStore(database), FrameStore(database), Hub()
         self.database, self.stopping = database, asyncio.Event()
         self.settings = SimpleNamespace(heartbeat_s=30.0)
+        self.access = SimpleNamespace(holds=lambda _: True)
+        self.measures = Measures()
         self.job = self.jobs.create(JobSpec.model_validate({"recipe": {"name": "language-model"}})).id
         self.seq = 0
 
@@ -142,7 +146,9 @@ def test_a_slow_page_gets_the_newest_frame_and_the_scalars_of_all_others(here: H
         socket: Any = Socket()
         service: Any = here
         with here.hub.watch(here.job) as cursor:
-            viewing = asyncio.create_task(_Viewer(socket, service, here.job, cursor).serve(None, None))
+            viewing = asyncio.create_task(
+                _Viewer(socket, service, here.job, cursor, ANYONE).serve(None, None)
+            )
             await asyncio.sleep(0)
             here.feed(1)
             await socket.hears(0)
