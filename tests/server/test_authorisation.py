@@ -198,11 +198,7 @@ def expected(needed: Needs | None, who: str | None) -> int | None:
     """Returns the status of a refusal, None where the request is let in."""
     if needed is None:
         return None
-    if (
-        who is None
-        or who in {"wrong", "digest"}
-        or who.partition(" ")[0] in {"expired", "revoked", "rotated"}
-    ):
+    if who is None or who.partition(" ")[0] in {"wrong", "digest", "expired", "revoked", "rotated"}:
         return 401
     if who.startswith("ingest"):
         return None if needed.or_worker and who == "ingest" else 403
