@@ -98,7 +98,12 @@ def test_a_restored_folder_is_what_was_backed_up_and_a_service_goes_on_from_it(t
     assert made.counts["jobs"] == 1
     assert not made.has_token
     assert folder.restore(there, tmp_path / "backup") == made
-    assert sorted(path.name for path in there.data_dir.iterdir()) == ["jobs", "segments", "store.sqlite3"]
+    assert sorted(path.name for path in there.data_dir.iterdir()) == [
+        "home",
+        "jobs",
+        "segments",
+        "store.sqlite3",
+    ]
     service = Service.open(there)
     assert service.jobs.get(job_id).state is JobState.QUEUED
     assert [info.seq for info in service.frames.page(job_id, limit=9)[0]] == [0, 1, 2]
@@ -139,7 +144,7 @@ def test_nothing_is_overwritten_and_a_refusal_leaves_nothing_behind(tmp_path: Pa
     for what, place in (("exists", tmp_path / "backup"), ("is inside the data folder", here.data_dir / "b")):
         with pytest.raises(BackupError, match=what):
             folder.create(here, place)
-    with pytest.raises(BackupError, match="is not empty: it has jobs, segments"):
+    with pytest.raises(BackupError, match="is not empty: it has home, home.lock, jobs, segments"):
         folder.restore(here, tmp_path / "backup")
     with pytest.raises(BackupError, match="there is no store at"):
         folder.create(settings(tmp_path, "nowhere"), tmp_path / "other")
@@ -250,7 +255,7 @@ def test_the_command_line_backs_up_a_running_service_and_restores_it(
     own_service: RunningService, tmp_path: Path
 ) -> None:
     with own_service.client as client:
-        job = client.launch(tiny_job(steps=100_000))
+        job = client.launch(tiny_job(steps=100_000, retry={"attempts": 0}))
         own_service.wait_for(job.id, lambda j: j.progress.frames > 3)
         before = client.job(job.id).progress.frames
         made = sm3("backup", str(tmp_path / "backup"), SM3_DATA_DIR=str(own_service.data_dir))
