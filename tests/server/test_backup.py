@@ -144,7 +144,7 @@ def test_nothing_is_overwritten_and_a_refusal_leaves_nothing_behind(tmp_path: Pa
     for what, place in (("exists", tmp_path / "backup"), ("is inside the data folder", here.data_dir / "b")):
         with pytest.raises(BackupError, match=what):
             folder.create(here, place)
-    with pytest.raises(BackupError, match="is not empty: it has home, home.lock, jobs, segments"):
+    with pytest.raises(BackupError, match=r"is not empty: it has home, home\.lock, jobs, segments"):
         folder.restore(here, tmp_path / "backup")
     with pytest.raises(BackupError, match="there is no store at"):
         folder.create(settings(tmp_path, "nowhere"), tmp_path / "other")
