@@ -191,7 +191,7 @@ def test_pause_holds_the_view_and_resume_goes_on(
     page = open_page(f"{dashboard.url}/?job={running_job.id}")
     wait_for_frames(page, 2)
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator(".sm3-status")).to_have_text("⏸ VIEW PAUSED")
+    expect(page.locator(".sm3-status")).to_have_text("‖ VIEW PAUSED")
     held = state(page)["step"]
     frames = int(page.locator(".sm3").get_attribute("data-frames") or 0)
     wait_for_frames(page, frames + 2)
