@@ -101,6 +101,9 @@ def configure(settings: Settings, *, stream: TextIO = sys.stderr) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+        # Whatever configured them before in this process may have turned them down.
+        logger.setLevel(logging.NOTSET)
+        logger.disabled = False
     # Each request has a line of ours, with its id, job and duration; uvicorn's own would say it twice.
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     for name in ("alembic", "filelock", "httpx", "httpcore", "websockets", "asyncio"):
