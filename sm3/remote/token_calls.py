@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel
-
 from sm3.remote.tokens import NewToken, TokenPage, TokenRotation, TokenSpec, TokenView
+from sm3.remote.transport import Transport
 
-Model = TypeVar("Model", bound=BaseModel)
 
-
-class TokenCalls:
+class TokenCalls(Transport):
     """The part of the client that makes, lists, rotates and revokes tokens."""
-
-    if TYPE_CHECKING:
-
-        def _get(self, path: str, model: type[Model], **query: Any) -> Model: ...
-        def _post(self, path: str, model: type[Model], body: BaseModel | None = None) -> Model: ...
-        def _delete(self, path: str, model: type[Model]) -> Model: ...
 
     def create_token(self, spec: TokenSpec) -> NewToken:
         """Makes a token and returns it with its secret, which cannot be had again."""

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import httpx
 
+from sm3.remote.transport import Transport
 from sm3.remote.wire import JobView
 
 _PIECE_BYTES = 2**20
 _PATIENT = httpx.Timeout(10.0, read=300.0, write=300.0)
 
 
-class Transfer:
-    """What a client does with files; `Client` brings the plumbing."""
-
-    def _download(self, path: str, target: BinaryIO, **arguments: Any) -> int:
-        raise NotImplementedError
-
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        raise NotImplementedError
+class Transfer(Transport):
+    """What a client does with files."""
 
     def export_scalars(self, job_id: str, target: BinaryIO, form: Literal["csv", "parquet"] = "csv") -> int:
         """Writes every scalar point of a job to ``target``, as CSV or Parquet; returns how many bytes."""
