@@ -16,7 +16,7 @@ from server.auth import Scope, needs
 from server.problems import Refusal, not_found
 from server.service import JobId, ServiceDep
 from server.store.recording import is_job_wide
-from sm3.remote.frames import FrameError, read_header
+from sm3.remote.frames import FrameError, of_tensor, read_header
 from sm3.remote.wire import FramePage, Metrics, Series, TensorList
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["recorded"])
@@ -78,6 +78,24 @@ def latest_frame(here: ServiceDep, job_id: JobId) -> Response:
     if blob is None:
         raise not_found("frame of job", job_id, "It has recorded nothing yet.")
     return Response(blob, media_type=BLOB)
+
+
+@router.get("/frames/at", dependencies=[needs(Scope.VIEW)], responses=_BLOB_RESPONSE, response_class=Response)
+def frame_at(
+    here: ServiceDep,
+    job_id: JobId,
+    step: Annotated[int, Query(ge=0, lt=2**62, description="steps done")],
+    tensor: Annotated[
+        str | None,
+        Query(max_length=480, description="only arrays of this one and its shadows; none: all, and scalars"),
+    ] = None,
+) -> Response:
+    """Returns the newest frame of at most ``step`` steps, or the first where all are of more: a safetensors blob."""
+    here.jobs.get(job_id)
+    blob = here.frames.at_step(job_id, step)
+    if blob is None:
+        raise not_found("frame of job", job_id, "It has recorded nothing yet.")
+    return Response(blob if tensor is None else of_tensor(blob, tensor), media_type=BLOB)
 
 
 @router.get(

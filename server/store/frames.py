@@ -111,6 +111,21 @@ class FrameStore:
         found = self._values("blob", _newest_first(_parts(FrameRow.blob), job_id).limit(1))
         return found[0] if found else None
 
+    def at_step(self, job_id: str, step: int) -> bytes | None:
+        """Returns the newest frame of at most ``step`` steps, the first one if all are of more; None without any.
+
+        Steps are stored once however often an attempt had to do them again, so there is one answer.
+        """
+        upto = _newest_first(_parts(FrameRow.blob), job_id).where(FrameRow.step <= step).limit(1)
+        first = (
+            _parts(FrameRow.blob)
+            .where(FrameRow.job_id == job_id)
+            .order_by(FrameRow.attempt, FrameRow.seq)
+            .limit(1)
+        )
+        found = self._values("blob", upto) or self._values("blob", first)
+        return found[0] if found else None
+
     def newest_series(self, job_id: str) -> tuple[str, ...]:
         """Returns the names of the series that the newest frame has points of."""
         found = self._values("scalars", _newest_first(_parts(FrameRow.scalars), job_id).limit(1))

@@ -248,9 +248,44 @@ def readdressed(blob: bytes, job: str) -> bytes:
     read_header(blob)
     start, header = _parse(blob)
     header["__metadata__"]["job"] = job
+    return _with_header(header, blob[start:])
+
+
+def of_tensor(blob: bytes, tensor: str) -> bytes:
+    """Returns a frame with the arrays of one tensor and of its shadows alone, copied as they are; no scalars.
+
+    Args:
+        blob: a frame.
+        tensor: the name of a parameter; a shadow's arrays are named ``NAME@label``.
+
+    Raises:
+        FrameError: ``blob`` is not a frame.
+    """
+    read_header(blob)
+    start, header = _parse(blob)
+    kept: dict[str, Any] = {"__metadata__": header["__metadata__"] | {"series": "[]"}}
+    parts, end = [], 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])[0]):
+        if name == "__metadata__" or (name not in _COLUMNS and _tensor_of(name) != tensor):
+            continue
+        begin, stop = entry["data_offsets"]
+        shape = [0] if name in _COLUMNS else entry["shape"]
+        data = b"" if name in _COLUMNS else blob[start + begin : start + stop]
+        kept[name] = {"dtype": entry["dtype"], "shape": shape, "data_offsets": [end, end + len(data)]}
+        parts.append(data)
+        end += len(data)
+    return _with_header(kept, b"".join(parts))
+
+
+def _tensor_of(array: str) -> str:
+    """Returns the tensor that an array's name ends in, without a shadow's label."""
+    return array.split("/", 2)[2].partition("@")[0]
+
+
+def _with_header(header: Mapping[str, Any], data: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the format aligns the arrays to 8 bytes
-    return len(text).to_bytes(8, "little") + text + blob[start:]
+    return len(text).to_bytes(8, "little") + text + data
 
 
 _NUMPY: dict[str, np.dtype[Any]] = {"I64": np.dtype("<i8"), "U32": np.dtype("<u4"), "F64": np.dtype("<f8")}

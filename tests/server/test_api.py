@@ -123,6 +123,7 @@ def test_a_body_beyond_the_limit_is_refused_unread(http: httpx.Client) -> None:
         ("GET", "/v1/jobs/nobody/tensors"),
         ("GET", "/v1/jobs/nobody/frames"),
         ("GET", "/v1/jobs/nobody/frames/latest"),
+        ("GET", "/v1/jobs/nobody/frames/at?step=1"),
         ("GET", "/v1/jobs/nobody/frames/0/0"),
         ("GET", "/v1/jobs/nobody/events"),
         ("POST", "/v1/jobs/nobody/tickets"),

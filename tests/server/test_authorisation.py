@@ -51,6 +51,7 @@ TABLE: dict[str, Needs | None] = {
     "PUT /v1/jobs/{job_id}/frames/{attempt}/{seq}": WORKER,
     "GET /v1/jobs/{job_id}/frames": VIEW,
     "GET /v1/jobs/{job_id}/frames/latest": VIEW,
+    "GET /v1/jobs/{job_id}/frames/at": VIEW,
     "GET /v1/jobs/{job_id}/frames/{attempt}/{seq}": VIEW,
     "GET /v1/jobs/{job_id}/tensors": VIEW,
     "GET /v1/jobs/{job_id}/metrics": VIEW,

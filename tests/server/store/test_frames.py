@@ -10,6 +10,7 @@ import pytest
 from server.store import Database, FrameStore, JobStore, StaleAttempt, UnknownJob
 from server.store.recording import CHUNK_FRAMES, add_many
 from server.store.tables import JobRow
+from sm3.remote.frames import read_header
 from tests.conftest import tiny_job
 from tests.server.store.recorded import blob
 
@@ -33,6 +34,19 @@ def test_a_stale_attempt_is_fenced_off(jobs: JobStore, frames: FrameStore) -> No
     with pytest.raises(UnknownJob):
         frames.add("nobody", blob(job, 0))
     assert frames.newest(job.id) is None
+
+
+def test_the_frame_of_a_step_is_the_newest_that_is_not_beyond_it(jobs: JobStore, frames: FrameStore) -> None:
+    job = jobs.create(tiny_job())
+    assert frames.at_step(job.id, 10) is None
+    for seq in range(4):
+        frames.add(job.id, blob(job, seq))
+    steps = [item.step for item in frames.page(job.id, limit=10)[0]]
+    assert len(set(steps)) == 4
+    for step in range(steps[-1] + 3):
+        found = frames.at_step(job.id, step)
+        assert found is not None
+        assert read_header(found).step == max((s for s in steps if s <= step), default=steps[0])
 
 
 def test_history_is_the_same_before_and_after_it_is_gathered(jobs: JobStore, frames: FrameStore) -> None:
