@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import sign_in, theme
-from dashboard.views import jobs, live
+from dashboard.views import compare, jobs, learn, live, memory, system
 
 st.set_page_config(page_title="SM3 Scope", page_icon=theme.ICON, layout="wide")
 st.logo(theme.LOGO, size="small")
@@ -17,7 +17,11 @@ if sign_in.is_due():
     st.stop()
 PAGES = {
     "live": st.Page(live.page, title="Live", url_path="live", default=True),
+    "compare": st.Page(compare.page, title="Compare", url_path="compare"),
+    "memory": st.Page(memory.page, title="Memory", url_path="memory"),
+    "learn": st.Page(learn.page, title="Learn", url_path="learn"),
     "jobs": st.Page(jobs.page, title="Jobs", url_path="jobs"),
+    "system": st.Page(system.page, title="System", url_path="system"),
 }
 st.session_state["pages"] = PAGES
 st.navigation(list(PAGES.values()), position="top").run()

@@ -19,7 +19,12 @@ from starlette.routing import Route
 from streamlit import config
 
 _PREFIX = "/scope-assets"
-_FOLDERS = {"live": "dashboard.live", "jobs_table": "dashboard.jobs_table"}
+_FOLDERS = {
+    "kit": "dashboard.kit",
+    "charts": "dashboard.charts",
+    "live": "dashboard.live",
+    "jobs_table": "dashboard.jobs_table",
+}
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 

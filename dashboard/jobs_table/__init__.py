@@ -21,7 +21,7 @@ def mount(jobs: Iterable[JobView], now: datetime, on_change: Mapping[str, Callab
     """Shows ``jobs`` in their order. ``on_change`` maps each trigger to what answers it."""
     component = st.components.v2.component(
         "sm3_scope_jobs",
-        css=assets.text("live/live.css") + assets.text("jobs_table/table.css"),
+        css=assets.text("kit/kit.css") + assets.text("jobs_table/table.css"),
         js=assets.LOADER,
         isolate_styles=False,
     )

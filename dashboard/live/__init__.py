@@ -68,7 +68,10 @@ class LiveData:
 def mount(data: LiveData, on_change: Mapping[str, Callable[[], None]]) -> None:
     """Shows the view. ``on_change`` maps each trigger to what answers it."""
     component = st.components.v2.component(
-        "sm3_scope_live", css=assets.text("live/live.css"), js=assets.LOADER, isolate_styles=False
+        "sm3_scope_live",
+        css=assets.text("kit/kit.css") + assets.text("live/live.css"),
+        js=assets.LOADER,
+        isolate_styles=False,
     )
     callbacks: dict[str, Any] = {f"on_{name}_change": call for name, call in on_change.items()}
     component(key=KEY, data=data.payload(), **callbacks)

@@ -17,6 +17,7 @@ from tests.dashboard.conftest import OpenPage, RunningDashboard
 pytestmark = pytest.mark.browser
 
 Call = Any
+KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "theme", "words"}
 
 
 @pytest.fixture
@@ -25,11 +26,12 @@ def call(dashboard: RunningDashboard, open_page: OpenPage) -> Call:
     page: Page = open_page(f"{dashboard.url}/_stcore/health")
 
     def run(module: str, expression: str, argument: object = None) -> Any:
-        address = f"{dashboard.url}/scope-assets/any/live/{module}.js"
+        folder = "kit" if module in KIT else "live"
+        address = f"{dashboard.url}/scope-assets/any/{folder}/{module}.js"
         return page.evaluate(
             f"""async (a) => {{
               const m = await import("{address}");
-              const s = await import("{address.replace(module, "safetensors")}");
+              const s = await import("{dashboard.url}/scope-assets/any/live/safetensors.js");
               const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
               return ({expression});
             }}""",

@@ -1,7 +1,7 @@
 // The table of jobs: rows keep their place in the page while their cells change.
 
-import { h, say, whenGone } from "../live/dom.js";
-import { count, duration, isFinal, reading, status } from "../live/words.js";
+import { h, say, whenGone } from "../kit/dom.js";
+import { count, duration, isFinal, reading, status } from "../kit/words.js";
 
 const tables = new WeakMap();
 const COLUMNS = ["State", "Job", "Progress", "Loss", "Started", ""];

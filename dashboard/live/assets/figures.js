@@ -1,7 +1,7 @@
 // Plotly figures as plain {data, layout}: pure functions of what is known and of the theme's colours.
 
 import { logGrid } from "./accumulators.js";
-import { power } from "./words.js";
+import { power } from "../kit/words.js";
 import { smooth, smoothingSpan, thin } from "./series.js";
 
 const PROFILE = 0.16; // share of the map's width that the row profile takes

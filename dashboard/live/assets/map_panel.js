@@ -1,10 +1,10 @@
 // The map of nu: heatmap, both profiles, crosshair and the sentence that says which set decides.
 
 import { accumulatorMap, cell, decades } from "./accumulators.js";
-import { axisOf, followSize, OPTIONS, positionIn } from "./axes.js";
-import { h, say } from "./dom.js";
+import { axisOf, followSize, OPTIONS, positionIn } from "../kit/axes.js";
+import { h, say } from "../kit/dom.js";
 import { mapFigure } from "./figures.js";
-import { bytes, cellSentence, mapTitle, percent, power, shape } from "./words.js";
+import { bytes, cellSentence, mapTitle, percent, power, shape } from "../kit/words.js";
 
 const INVITATION = "Point at a cell to see which set decides it. Drag to zoom, double-click to see all.";
 

@@ -1,7 +1,7 @@
 // The strip on top: how the job is, in shape and words, how far it is, and what can be done about it.
 
-import { h, say } from "./dom.js";
-import { count, duration, isFinal, status } from "./words.js";
+import { h, say } from "../kit/dom.js";
+import { count, duration, isFinal, status } from "../kit/words.js";
 
 export class Strip {
   /** `actions` are {pause(), follow(), stop(), pick(jobId)}. */

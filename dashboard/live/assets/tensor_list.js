@@ -1,7 +1,7 @@
 // The list of tensors: pick one, search by name, sort.
 
-import { h, say } from "./dom.js";
-import { bytes, shape } from "./words.js";
+import { h, say } from "../kit/dom.js";
+import { bytes, shape } from "../kit/words.js";
 
 const ORDERS = {
   model: { label: "model order", compare: null },

@@ -1,8 +1,8 @@
 // One chart over steps: a heading that reads off values, the chart, and a crosshair shared with its neighbours.
 
-import { axisOf, followSize, OPTIONS, positionIn } from "./axes.js";
-import { h, say } from "./dom.js";
-import { count } from "./words.js";
+import { axisOf, followSize, OPTIONS, positionIn } from "../kit/axes.js";
+import { h, say } from "../kit/dom.js";
+import { count } from "../kit/words.js";
 
 export class TimePanel {
   /**

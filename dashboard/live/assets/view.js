@@ -1,16 +1,16 @@
 // The live view: puts the parts together, feeds them from the connection and draws at most five times a second.
 
 import { Connection, liveUrl } from "./connection.js";
-import { h, say } from "./dom.js";
+import { h, say } from "../kit/dom.js";
 import { lossFigure, rateFigure, zerosFigure } from "./figures.js";
 import { MapPanel } from "./map_panel.js";
 import { Store } from "./store.js";
 import { Strip } from "./strip.js";
 import { smooth, smoothingSpan } from "./series.js";
 import { TensorList } from "./tensor_list.js";
-import { readTheme } from "./theme.js";
+import { readTheme } from "../kit/theme.js";
 import { TimePanel } from "./time_panel.js";
-import { accounting, headline, isFinal, percent, reading } from "./words.js";
+import { accounting, headline, isFinal, percent, reading } from "../kit/words.js";
 
 const DRAW_EVERY_MS = 200;
 const CHARTS_EVERY_MS = 1000; // curves over thousands of steps move too little to be drawn as often as the map
@@ -60,7 +60,7 @@ export class LiveView {
     this.list = new TensorList((name) => this.#pick(name));
     this.element = h(
       "div",
-      { class: "sm3", dataset: { frames: "0" } },
+      { class: "sm3 sm3-live", dataset: { frames: "0" } },
       this.strip.element,
       this.banner,
       h(

@@ -1,0 +1,1 @@
+"""What the browser code of all components shares: elements, theme, words, tables, export."""
