@@ -11,11 +11,11 @@ from functools import partial
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from uuid_utils import uuid7
 
 from server.archive import Archive, ArchivedJob, ArchivedRecord, ArchivedTransition
 from server.store import job_rows
 from server.store.database import Database
+from server.store.ids import next_id
 from server.store.job_rows import UnknownJob
 from server.store.recording import add_many, advance
 from server.store.tables import FrameRow, JobRow, ManifestRow, TransitionRow
@@ -101,12 +101,13 @@ class ArchiveStore:
             JobExists: its id is taken.
         """
         record = archive.record
-        job_id = str(uuid7()) if new_id else record.job.id
+        job_id = record.job.id
         frames: Iterable[bytes] = archive.frames()
-        if new_id:
-            frames = map(partial(readdressed, job=job_id), frames)
         try:
             with self.database.write() as session:
+                if new_id:
+                    job_id = next_id(session, JobRow.id)
+                    frames = map(partial(readdressed, job=job_id), frames)
                 if session.get(JobRow, job_id) is not None:
                     raise JobExists(job_id)
                 row = self._insert(session, job_id, record)

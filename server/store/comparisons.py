@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from uuid_utils import uuid7
 
 from server.store import job_rows
 from server.store.database import Database
+from server.store.ids import next_id
 from server.store.jobs import NO_LIMIT
 from server.store.keys import digest_of, made_with
 from server.store.tables import ComparisonJobRow, ComparisonRow, JobRow
@@ -63,14 +63,19 @@ class ComparisonStore:
 
     def _create(self, spec: ComparisonSpec, key: str | None) -> tuple[ComparisonView, tuple[JobView, ...]]:
         now = self.now()
-        row = ComparisonRow(id=str(uuid7()), label=spec.label, spec=spec.model_dump_json(), created_s=now)
         with self.database.write() as session:
-            if key is not None:
-                if (found := made_with(session, ComparisonRow, key, spec)) is not None:
-                    (view,) = _views(session, [found])
-                    return view, ()
-                row.idempotency_key, row.body_digest = key, digest_of(spec)
+            if key is not None and (found := made_with(session, ComparisonRow, key, spec)) is not None:
+                (view,) = _views(session, [found])
+                return view, ()
             job_rows.require_room(session, len(spec.variants) * len(spec.effective_seeds), self.max_queued)
+            row = ComparisonRow(
+                id=next_id(session, ComparisonRow.id),
+                label=spec.label,
+                spec=spec.model_dump_json(),
+                created_s=now,
+            )
+            if key is not None:
+                row.idempotency_key, row.body_digest = key, digest_of(spec)
             session.add(row)
             session.flush()
             queued = []

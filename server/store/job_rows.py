@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
-from uuid_utils import uuid7
 
 from server.lifecycle import IllegalMove, check
 from server.store.database import locking
+from server.store.ids import next_id
 from server.store.tables import JobRow, LabelRow, TransitionRow
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobState, JobView, Memory, Progress
@@ -67,7 +67,7 @@ def require_room(session: Session, wanted: int, limit: int) -> None:
 def insert(session: Session, spec: JobSpec, now: float, *, cloned_from: str | None = None) -> JobRow:
     """Adds a new queued job to the session's transaction; returns its row."""
     row = JobRow(
-        id=str(uuid7()),
+        id=next_id(session, JobRow.id),
         state=JobState.QUEUED,
         attempt=0,
         cause="waiting for a free slot",

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
-from uuid_utils import uuid7
 
 from server.store.database import Database
+from server.store.ids import next_id
 from server.store.tables import TokenRow
 from sm3.remote.tokens import NewToken, Scope, TokenPage, TokenSpec, TokenView
 
@@ -58,15 +58,15 @@ class TokenStore:
     def create(self, spec: TokenSpec) -> NewToken:
         """Stores a new token and returns it with its secret."""
         secret, now = _new_secret(), self.now()
-        row = TokenRow(
-            id=str(uuid7()),
-            name=spec.name,
-            scope=spec.scope,
-            digest=digest(secret),
-            created_s=now,
-            expires_s=None if spec.expires_in_s is None else now + spec.expires_in_s,
-        )
         with self.database.write() as session:
+            row = TokenRow(
+                id=next_id(session, TokenRow.id),
+                name=spec.name,
+                scope=spec.scope,
+                digest=digest(secret),
+                created_s=now,
+                expires_s=None if spec.expires_in_s is None else now + spec.expires_in_s,
+            )
             session.add(row)
             session.flush()
             return NewToken(**_fields(row, now), secret=secret)
