@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import time
@@ -17,7 +18,7 @@ from sm3.remote.client import Client, ServiceError
 from sm3.remote.frames import Frame, Scalars, decode, encode
 from sm3.remote.wire import JobState
 from tests.chaos.small_disk import fill, free, small_disk, why_not
-from tests.conftest import RunningService, tiny_job
+from tests.conftest import RunningService, tiny_job, worker_pid
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not() or "root")]
 ROUNDS = 6
@@ -25,9 +26,11 @@ RESERVE_BYTES = 2 * 2**20
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB, or of as many as a test is marked with."""
+    size = request.node.get_closest_marker("disk_mib")
     try:
-        with small_disk(tmp_path / "disk") as folder:
+        with small_disk(tmp_path / "disk", size_mib=size.args[0] if size else 8) as folder:
             yield folder
     except PermissionError as error:
         pytest.skip(f"no tmpfs can be mounted here: {error}")
@@ -47,6 +50,13 @@ def put_until_refused(client: Client, job_id: str, first: int) -> tuple[int, Ser
         except ServiceError as error:
             return seq, error
     raise AssertionError("2,000 frames of 16 KB fit on 8 MB")
+
+
+def fill_but(ballast: Path, room_bytes: int) -> None:
+    """Takes all free bytes but ``room_bytes``."""
+    fill(ballast)
+    with ballast.open("r+b") as file:
+        file.truncate(max(0, ballast.stat().st_size - room_bytes))
 
 
 def not_ready(service: RunningService) -> httpx.Response:
@@ -76,9 +86,7 @@ def test_a_store_on_a_full_disk_says_507_and_loses_nothing_it_acknowledged(
             job_id = client.launch(tiny_job()).id
         for round_ in range(ROUNDS):
             # Each round leaves some room, fills it with frames, and ends with a full disk: by SQLite or by others.
-            fill(ballast)
-            with ballast.open("r+b") as file:
-                file.truncate(max(0, ballast.stat().st_size - RESERVE_BYTES // ROUNDS))
+            fill_but(ballast, RESERVE_BYTES // ROUNDS)
             with service.client as client:
                 refused, error = put_until_refused(client, job_id, acknowledged)
                 assert error.problem.status == 507
@@ -176,3 +184,58 @@ def test_training_goes_on_over_a_full_disk_and_every_step_is_told_when_there_is_
             f"{len(seqs)} frames stored once, {dropped} frames without arrays, {len(told)} of {steps} losses; "
             f"{ended.cause}"
         )
+
+
+@pytest.mark.disk_mib(
+    24
+)  # a checkpoint of the smallest model has 7.4 MB; two are kept and one is being written
+def test_a_checkpoint_without_room_is_told_and_the_job_goes_on_exactly_when_there_is_room(
+    disk: Path, cache_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps, every = 600, 20
+    spec = tiny_job(
+        steps=steps,
+        record={"every": 50, "probes": ["accumulators"]},
+        checkpoint={"every": every, "keep": 2},
+        retry={"attempts": 3, "backoff_s": 0},
+    )
+    quiet = RunningService(tmp_path / "undisturbed", cache_dir).start()
+    try:
+        with quiet.client as client:
+            twin = client.launch(spec)
+            quiet.wait_for(twin.id, JobState.SUCCEEDED, timeout_s=110)
+            expected = client.weights(twin.id, steps)
+    finally:
+        quiet.stop()
+    service = RunningService(
+        disk / "data",
+        cache_dir,
+        environment={"SM3_STOP_WORKERS_ON_EXIT": "true", "SM3_MIN_FREE_BYTES": "0"},
+    )
+    (disk / "data").mkdir()
+    (disk / "data" / "service.log").symlink_to(disk.parent / "service.log")
+    service.start()
+    ballast = disk / "ballast"
+    try:
+        with service.client as client:
+            job = client.launch(spec)
+            service.wait_for(job.id, lambda _: len(client.checkpoints(job.id)) > 0)
+            deadline = time.monotonic() + 60
+            while not (warning := client.job(job.id).warning):
+                fill_but(ballast, 512 * 1024)  # enough for the store, too little for a checkpoint
+                assert time.monotonic() < deadline, "the full disk was never told"
+                assert not client.job(job.id).state.is_final
+                time.sleep(0.05)
+            kept = [checkpoint.step for checkpoint in client.checkpoints(job.id)]
+            assert kept, "the last good checkpoint stays"
+            os.kill(worker_pid(service, job.id), signal.SIGKILL)  # while full: it goes on from what it has
+            time.sleep(1)
+            free(ballast)
+            ended = service.wait_for(job.id, JobState.SUCCEEDED, timeout_s=100)
+            assert ended.attempt >= 1
+            assert ended.warning == "", "taken back with the next checkpoint"
+            assert client.weights(job.id, steps) == expected, "bit for bit those of the undisturbed run"
+    finally:
+        service.stop()
+    with capsys.disabled():
+        print(f"\ncheckpoints: told {warning!r}; kept {kept}, killed while full, went on to the same weights")
