@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from sqlalchemy import update
 from uuid_utils import uuid7
 
-from server.store import JobStore, ids
-from server.store.tables import JobRow
+from server.store import JobStore, ids, job_rows
 from tests.conftest import tiny_job
 
 DAY_NS = 86_400 * 10**9
@@ -28,9 +26,11 @@ def test_a_job_made_after_the_clock_was_set_back_is_still_the_newest(
     assert [job.id for job in jobs.page(limit=100).items] == made[::-1]
 
 
-def test_an_id_that_no_clock_made_does_not_draw_others_after_it(jobs: JobStore) -> None:
+def test_an_id_that_no_clock_made_does_not_draw_others_after_it(
+    jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     odd = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-    first = jobs.create(tiny_job())
-    with jobs.database.write() as session:
-        session.execute(update(JobRow).values(id=odd).where(JobRow.id == first.id))
+    with monkeypatch.context() as patched:
+        patched.setattr(job_rows, "next_id", lambda *_: odd)
+        assert jobs.create(tiny_job()).id == odd
     assert jobs.create(tiny_job()).id < jobs.create(tiny_job()).id < odd
