@@ -74,31 +74,8 @@ def _stall_of(transport: asyncio.Transport, stall_s: float) -> Stall:
     return Stall(stall_s, transport.get_write_buffer_size, transport.abort, loop.call_later)
 
 
-class _Http(GuardedHttp):
-    """HTTP, cut when it stalls."""
-
-    stall_s: float
-    stall: Stall
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.stall = _stall_of(transport, self.stall_s)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.stall.end()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self.stall.begin()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self.stall.end()
-        super().resume_writing()
-
-
-class _WebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, cut when it stalls."""
+class _CutWhenStalled(asyncio.Protocol):
+    """Stands before a protocol of uvicorn's and tells a `Stall` when the transport is full, empty or gone."""
 
     stall_s: float
     stall: Stall
@@ -119,6 +96,14 @@ class _WebSocket(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         self.stall.end()
         super().resume_writing()
+
+
+class _Http(_CutWhenStalled, GuardedHttp):
+    """HTTP, cut when it stalls."""
+
+
+class _WebSocket(_CutWhenStalled, WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, cut when it stalls."""
 
 
 def protocols(stall_s: float) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
