@@ -71,5 +71,5 @@ def _since(session: Session, rows: list[JobRow]) -> tuple[Since, ...]:
         .where(JobRow.id.in_([row.id for row in rows]), TransitionRow.state == JobRow.state)
         .group_by(TransitionRow.job_id)
     )
-    at_s: dict[str, float] = dict(session.execute(entered).tuples())
+    at_s: dict[str, float] = {row[0]: row[1] for row in session.execute(entered)}
     return tuple(Since(view(row), at_s.get(row.id, row.created_s)) for row in rows)
