@@ -61,6 +61,16 @@ CSS = """
   [data-stale="true"] { opacity: 1 !important; transition: none !important; }
   [data-testid="stStatusWidget"] { display: none; }
   .st-key-notice h1 { font-size: 34px; }
+  .st-key-memory_page h1 { padding: 0; }
+  .st-key-memory_page [data-testid="stCaptionContainer"] p { font-size: 13px; }
+  .st-key-memory_strip { gap: 8px; align-items: flex-end; }
+  .st-key-memory_page .st-key-memory-tensors td:first-child { max-width: 216px; }
+  .st-key-memory_findings h3 { font-size: 13px; padding: 0; }
+  .st-key-memory_findings p { font-size: 13px; }
+  @media (max-width: 900px) {
+    .st-key-memory_page [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-direction: column; }
+    .st-key-memory_page [data-testid="stColumn"] { width: 100%; flex: auto; }
+  }
   @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 56px 8px 0; } }
 </style>
 """
