@@ -24,6 +24,11 @@ class Part:
     glyph: str
     meaning: str
 
+    @property
+    def tile(self) -> str:
+        """Its colour where text stands on it."""
+        return f"{self.color.partition('/')[0]}/0.28"
+
     def of(self, parts: PartBytes) -> int:
         """Returns its bytes."""
         found: int = getattr(parts, self.field)
@@ -41,6 +46,8 @@ PARTS = (
 )
 HEIGHT_PX = 280
 """Of the cards of the first row; with those of the second the page fits on a screen."""
+LABELS_PX = 208
+"""Room for the optimizers' names."""
 STATE = tuple(part for part in PARTS if part.word in {"momentum", "accumulators", "counters"})
 
 
@@ -82,7 +89,7 @@ class Answers:
     @property
     def lines(self) -> tuple[tuple[str, OptimizerLedger], ...]:
         """Every optimizer with what it is called, as chosen first, then AdamW, then the others."""
-        before = "as it is now" if self.job else "by default"
+        before = "now" if self.job else "default"
         named = [
             (f"{short(each)} ({before})" if self.asked.base is not None and k == 0 else short(each), each)
             for k, each in enumerate(self.rest.ledgers)
@@ -186,7 +193,7 @@ def bars(answers: Answers, *, whole: bool) -> Chart:
         layout={
             "barmode": "stack",
             "bargap": 0.34,
-            "margin": {"l": 172, "r": 16, "t": 4, "b": 28},
+            "margin": {"l": LABELS_PX, "r": 16, "t": 4, "b": 28},
             "xaxis": {
                 "range": [0, largest * 1.2 or 1],
                 "tickvals": values,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboard.figures.byte_words import size
 from dashboard.figures.chart import Chart, Column, Table
-from dashboard.figures.memory import HEIGHT_PX, Answers
+from dashboard.figures.memory import HEIGHT_PX, LABELS_PX, Answers
 from sm3.remote.ledger_views import FitView, OptimizerLedger
 
 NO_ESTIMATE = "There is no estimate of this model’s activations: say how many MiB a sample takes."
@@ -88,13 +88,14 @@ def chart(answers: Answers, memory_gib: float) -> Chart:
         ],
         layout={
             "bargap": 0.34,
-            "margin": {"l": 172, "r": 16, "t": 4, "b": 28},
+            "margin": {"l": LABELS_PX, "r": 16, "t": 4, "b": 28},
             "xaxis": {
-                "range": [0, 1.45 * largest or 1],
+                "range": [0, largest / (1 - min(0.7, 0.02 * max(map(len, texts), default=0))) or 1],
                 "rangemode": "tozero",
                 "showgrid": True,
                 "fixedrange": True,
                 "nticks": 5,
+                **({} if largest else {"tickvals": [0]}),
             },
             "yaxis": {
                 "tickvals": places,

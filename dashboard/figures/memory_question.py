@@ -26,6 +26,8 @@ WEIGHTS = {
 }
 """Words to dtype of weights and gradients, and whether the optimizer steps a float32 copy."""
 GIB = 2**30
+TOKENS = 512
+"""Of a sample unless told otherwise: a model's full context would let little fit."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class WhatIf:
         weights: one of `WEIGHTS`.
         rules: in the words of `cover_words`; '' for none, or with `SAME` covers for the job's own.
         memory_gib: of the device that something is to fit on.
-        tokens: of a sample; None: the model's own.
+        tokens: of a sample; None: `TOKENS`, or a job's own.
         activations_mib: of a sample; None: estimated.
     """
 
@@ -142,7 +144,7 @@ def _common(what_if: WhatIf, model: str, job: JobView | None) -> dict[str, Any]:
         "device": device,
         "fit": FitSpec(
             device_memory_bytes=max(1, round(what_if.memory_gib * GIB)),
-            sequence_length=what_if.tokens,
+            sequence_length=what_if.tokens or (TOKENS if job is None else None),
             activation_bytes_per_sample=max(1, round(given * 2**20)) if given else None,
         ),
     }

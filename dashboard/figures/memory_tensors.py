@@ -250,7 +250,7 @@ def _by_part(shown: Sequence[Line], parts: Sequence[Part]) -> tuple[Tile, ...]:
         if not whole:
             continue
         about = f"<b>{part.word}</b><br>{size(whole)}: {part.meaning}"
-        found.append(Tile(part.word, f"{part.word}: {size(whole)}", "all", whole, part.color, about))
+        found.append(Tile(part.word, f"{part.word}: {size(whole)}", "all", whole, part.tile, about))
         rest = 0
         for pattern, members in _groups(shown).items():
             num_bytes = sum(part.of(line.tensor) for line in members)
@@ -261,7 +261,7 @@ def _by_part(shown: Sequence[Line], parts: Sequence[Part]) -> tuple[Tile, ...]:
             hover = f"<b>{escape(pattern)}</b>{copies}<br>{part.word}: {size(num_bytes)}<br>{part.meaning}"
             found.append(
                 Tile(
-                    f"{part.word}/{pattern}", _tail(pattern) + copies, part.word, num_bytes, part.color, hover
+                    f"{part.word}/{pattern}", _tail(pattern) + copies, part.word, num_bytes, part.tile, hover
                 )
             )
         if rest:
@@ -271,7 +271,7 @@ def _by_part(shown: Sequence[Line], parts: Sequence[Part]) -> tuple[Tile, ...]:
                     "others",
                     part.word,
                     rest,
-                    part.color,
+                    part.tile,
                     f"{size(rest)} of {part.word}",
                 )
             )
@@ -285,9 +285,9 @@ def treemap(answers: Answers, by: Tiles, *, whole: bool, name: str) -> Chart:
     if by == "part":
         parts = PARTS[:-1] if whole else STATE
         used = {tile.parent for tile in drawn}
-        keys = tuple(Key(p.word, p.color.partition("/")[0], glyph=p.glyph) for p in parts if p.word in used)
+        keys = tuple(Key(p.word, p.tile, box=True) for p in parts if p.word in used)
     else:
-        keys = tuple(Key(text, color, glyph="■") for _, color, text in _BINS)
+        keys = tuple(Key(text, color, box=True) for _, color, text in _BINS)
     rows = tuple((tile.label, tile.parent.removeprefix("group/"), tile.num_bytes) for tile in drawn[1:])
     data: dict[str, Any] = {
         "type": "treemap",
@@ -304,7 +304,7 @@ def treemap(answers: Answers, by: Tiles, *, whole: bool, name: str) -> Chart:
         "marker": {
             "colors": [tile.color for tile in drawn],
             "line": {"width": 1, "color": "@paper"},
-            "pad": {"t": 20, "l": 2, "r": 2, "b": 2},
+            "pad": {"t": 24, "l": 2, "r": 2, "b": 2},
         },
         "tiling": {"pad": 1, "packing": "squarify", "squarifyratio": 1},
         "pathbar": {"visible": True, "thickness": 20, "textfont": {"color": "@text", "size": 12}},
@@ -320,7 +320,7 @@ def treemap(answers: Answers, by: Tiles, *, whole: bool, name: str) -> Chart:
         f"{largest.label if largest else 'empty'}.",
         table=Table((Column("tile"), Column("within"), Column("bytes", "bytes", "B")), rows),
         data=[data],
-        layout={"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "uniformtext": {"minsize": 11, "mode": "hide"}},
+        layout={"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "uniformtext": {"minsize": 10, "mode": "hide"}},
         keys=keys,
         height_px=HEIGHT_PX,
         revision=f"{name}-{by}-{whole}",

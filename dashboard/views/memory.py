@@ -14,7 +14,7 @@ from dashboard.figures import memory, memory_fit, memory_job, memory_tensors
 from dashboard.figures.cover_words import COMMON
 from dashboard.figures.labels import job_label
 from dashboard.figures.memory import Answers
-from dashboard.figures.memory_question import MOMENTA, SAME, WEIGHTS, Question, WhatIf, question
+from dashboard.figures.memory_question import MOMENTA, SAME, TOKENS, WEIGHTS, Question, WhatIf, question
 from dashboard.figures.plain import plain
 from dashboard.views import trouble
 from sm3.remote.client import Client, ServiceError
@@ -166,7 +166,7 @@ def _controls(job: JobView | None) -> WhatIf:
         width=160,
         help="Pick one, or type another such as blocks 32 or slices + blocks 16.",
     )
-    momentum = st.selectbox("Momentum", (*same, *MOMENTA), key="momentum", bind="query-params", width=104)
+    momentum = st.selectbox("Momentum", (*same, *MOMENTA), key="momentum", bind="query-params", width=120)
     weights = st.selectbox("Weights", tuple(WEIGHTS), key="weights", bind="query-params", width=136)
     rules = st.text_input(
         "Rules",
@@ -188,7 +188,15 @@ def _controls(job: JobView | None) -> WhatIf:
         width=88,
     )
     tokens = st.number_input(
-        "Tokens", 1, 2**20, None, step=1, key="tokens", bind="query-params", width=88, placeholder="its own"
+        "Tokens",
+        1,
+        2**20,
+        None,
+        step=1,
+        key="tokens",
+        bind="query-params",
+        width=88,
+        placeholder="its own" if job else str(TOKENS),
     )
     return WhatIf(cover or "", momentum, weights, rules or "", memory_gib or 16.0, tokens)
 
