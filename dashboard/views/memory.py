@@ -266,11 +266,12 @@ def _draw(answers: Answers, what_if: WhatIf, *, whole: bool, tiles: memory_tenso
             charts.mount(memory_fit.chart(answers, what_if.memory_gib), "memory/fits")
         else:
             charts.mount(memory_job.comparison(answers.job, name), "memory/measured")
-    left, right = st.columns([1, 1.4], gap="small")
-    with left:
-        charts.mount(memory_tensors.treemap(answers, tiles, whole=whole, name=name), "memory/treemap")
-    with right:
-        charts.mount(memory_tensors.table(answers, name=name), "memory/tensors")
+    with st.container(key="memory_within"):
+        left, right = st.columns([1, 1.4], gap="small")
+        with left:
+            charts.mount(memory_tensors.treemap(answers, tiles, whole=whole, name=name), "memory/treemap")
+        with right:
+            charts.mount(memory_tensors.table(answers, name=name), "memory/tensors")
     if answers.job is not None:
         left, right = st.columns([1.35, 1], gap="small")
         with left, st.container(border=True, key="memory_findings"):
