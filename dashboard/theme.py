@@ -67,7 +67,7 @@ CSS = """
   .st-key-memory-bars, .st-key-memory-fits, .st-key-memory-measured { min-height: 280px; }
   .st-key-memory-treemap, .st-key-memory-tensors { min-height: 368px; }
   .st-key-memory_strip { gap: 8px; align-items: flex-end; }
-  .st-key-memory_page .st-key-memory-tensors td:first-child { max-width: 216px; }
+  .st-key-memory_page .st-key-memory-tensors td:first-child { max-width: 216px; direction: rtl; }
   .st-key-memory_findings { min-height: 280px; }
   .st-key-memory_findings h3 { font-size: 13px; padding: 0 0 4px; }
   .st-key-memory_findings [data-testid="stMarkdownContainer"] { margin: 0; }

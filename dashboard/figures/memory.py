@@ -27,7 +27,8 @@ class Part:
     @property
     def tile(self) -> str:
         """Its colour where text stands on it."""
-        return f"{self.color.partition('/')[0]}/0.28"
+        color, _, opacity = self.color.partition("/")
+        return f"{color}/{0.6 * float(opacity) if opacity else 0.28:.2g}"
 
     def of(self, parts: PartBytes) -> int:
         """Returns its bytes."""
@@ -46,6 +47,7 @@ PARTS = (
 )
 HEIGHT_PX = 280
 """Of the cards of the first row; with those of the second the page fits on a screen."""
+_SEEN = 1e-4
 LABELS_PX = 208
 """Room for the optimizers' names."""
 STATE = tuple(part for part in PARTS if part.word in {"momentum", "accumulators", "counters"})
@@ -209,7 +211,11 @@ def bars(answers: Answers, *, whole: bool) -> Chart:
                 "fixedrange": True,
             },
         },
-        keys=tuple(Key(part.word, part.color.partition("/")[0], glyph=part.glyph) for part in parts),
+        keys=tuple(
+            Key(part.word, part.color.partition("/")[0], glyph=part.glyph)
+            for part in parts
+            if any(part.of(each.total) >= _SEEN * largest for _, each in answers.lines)
+        ),
         note=_bars_note(answers, whole=whole),
         height_px=HEIGHT_PX,
     )

@@ -153,7 +153,7 @@ def tiles(answers: Answers, by: Tiles, *, whole: bool) -> tuple[Tile, ...]:
     if by == "part":
         return _by_part(shown, PARTS[:-1] if whole else STATE)
     total = sum(_area(line, whole=whole) for line in shown)
-    found = [Tile("all", _root(answers, total, whole=whole), "", total, "@muted/0.08", "")]
+    found = [Tile("all", _root(answers, total, whole=whole), "", total, "@paper", "")]
     small: list[Line] = []
     for pattern, members in _groups(shown).items():
         area = sum(_area(line, whole=whole) for line in members)
@@ -164,7 +164,7 @@ def tiles(answers: Answers, by: Tiles, *, whole: bool) -> tuple[Tile, ...]:
         if len(members) > 1:
             parent = f"group/{pattern}"
             label = f"{_tail(pattern)} × {len(members)}"
-            found.append(Tile(parent, label, "all", area, "@muted/0.12", _group_hover(pattern, members)))
+            found.append(Tile(parent, label, "all", area, "@paper", _group_hover(pattern, members)))
         found += [_tile(line, parent, whole=whole) for line in members]
     if small:
         found.append(_others(small, "all", whole=whole))
@@ -244,7 +244,7 @@ def _others(small: Sequence[Line], parent: str, *, whole: bool) -> Tile:
 
 def _by_part(shown: Sequence[Line], parts: Sequence[Part]) -> tuple[Tile, ...]:
     total = sum(part.of(line.tensor) for part in parts for line in shown)
-    found = [Tile("all", size(total), "", total, "@muted/0.08", "")]
+    found = [Tile("all", size(total), "", total, "@paper", "")]
     for part in parts:
         whole = sum(part.of(line.tensor) for line in shown)
         if not whole:
@@ -261,7 +261,7 @@ def _by_part(shown: Sequence[Line], parts: Sequence[Part]) -> tuple[Tile, ...]:
             hover = f"<b>{escape(pattern)}</b>{copies}<br>{part.word}: {size(num_bytes)}<br>{part.meaning}"
             found.append(
                 Tile(
-                    f"{part.word}/{pattern}", _tail(pattern) + copies, part.word, num_bytes, part.tile, hover
+                    f"{part.word}/{pattern}", _tail(pattern) + copies, part.word, num_bytes, "@paper/0", hover
                 )
             )
         if rest:
@@ -271,7 +271,7 @@ def _by_part(shown: Sequence[Line], parts: Sequence[Part]) -> tuple[Tile, ...]:
                     "others",
                     part.word,
                     rest,
-                    part.tile,
+                    "@paper/0",
                     f"{size(rest)} of {part.word}",
                 )
             )
@@ -315,7 +315,7 @@ def treemap(answers: Answers, by: Tiles, *, whole: bool, name: str) -> Chart:
     return Chart(
         name=f"treemap-{name}",
         title="Where the bytes are",
-        about=f"area: {what}; colour: {'part' if by == 'part' else 'less than AdamW'}",
+        about=f"area: {what}; colour: {'part' if by == 'part' else 'times less than AdamW'}",
         alt=f"A treemap of {what}, {size(drawn[0].num_bytes)} in all; the largest tile is "
         f"{largest.label if largest else 'empty'}.",
         table=Table((Column("tile"), Column("within"), Column("bytes", "bytes", "B")), rows),

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dashboard.figures.byte_words import size
 from sm3.remote.health_views import Check, Verdict
-from sm3.remote.system_views import GpuView, Supervision, SystemView, WaitingJob, WorkingJob
+from sm3.remote.system_views import GpuView, IngestView, Supervision, SystemView, WaitingJob, WorkingJob
 from sm3.remote.wire import JobState
 
 MAX_BOXES = 32
@@ -38,7 +38,7 @@ class Gauge:
         about: how it is counted, for who hovers.
         share: 0 to 1 where it is part of a whole, else None.
         trend: the number whose past is drawn, None for none.
-        is_bad: whether something is lost.
+        is_bad: whether it should be 0 and is not.
     """
 
     key: str
@@ -90,13 +90,14 @@ class Board:
         return asdict(self)
 
 
-def board(system: SystemView, *, stale_s: float | None = None) -> Board:
-    """Returns the page for what the service answered, ``stale_s`` seconds ago if it no longer answers."""
+def board(system: SystemView, *, stale_s: float | None = None, why: str = "") -> Board:
+    """Returns the page for what the service answered, ``stale_s`` seconds ago if it no longer answers, and ``why``."""
     here = system.supervision is Supervision.HERE
     boxes = min(system.slots, max(MAX_BOXES, len(system.working)))
     return Board(
         headline=headline(system),
-        detail=f"version {system.version} · up {duration(system.uptime_s)} · "
+        detail=why
+        or f"version {system.version} · up {duration(system.uptime_s)} · "
         + ("jobs are started by this service" if here else "jobs are started by another process"),
         status=_status(system, stale_s),
         slots=boxes,
@@ -114,19 +115,24 @@ def board(system: SystemView, *, stale_s: float | None = None) -> Board:
 
 def headline(system: SystemView) -> str:
     """Returns the page's one sentence."""
-    busy, waiting, lost = len(system.working), system.num_waiting, num_lost(system)
+    busy, waiting = len(system.working), system.num_waiting
     if system.supervision is Supervision.HERE:
         slots = f"{busy} of {system.slots} slot{'s' if system.slots != 1 else ''} {_verb(busy, 'trains', 'train')}"
     else:
         slots = f"{busy} job{'s' if busy != 1 else ''} {_verb(busy, 'trains', 'train')}"
     queue = f"{waiting:,} {_verb(waiting, 'waits', 'wait')}" if waiting else "nothing waits"
-    frames = "no frame was lost" if not lost else f"{lost:,} frame{'s were' if lost > 1 else ' was'} lost"
-    return f"{slots}, {queue}, {frames}."
+    return f"{slots}, {queue}, {_frames(system.ingest)}."
 
 
-def num_lost(system: SystemView) -> int:
-    """Returns how many frames did not come to rest in the store: dropped by workers at work, or refused."""
-    return system.ingest.dropped + sum(system.ingest.refused.values())
+def _frames(ingest: IngestView) -> str:
+    """What became of frames that are not stored: a refused one may be sent again and taken then."""
+    refused = sum(ingest.refused.values())
+    dropped = f"{ingest.dropped:,} frame{_verb(ingest.dropped, ' was', 's were')} dropped"
+    if not ingest.dropped and not refused:
+        return "no frame was dropped"
+    if not ingest.dropped:
+        return f"{refused:,} frame{_verb(refused, ' was', 's were')} refused"
+    return f"{dropped}, {refused:,} refused" if refused else dropped
 
 
 def _verb(count: int, one: str, many: str) -> str:
@@ -281,7 +287,7 @@ def _ingest(system: SystemView) -> tuple[Gauge, ...]:
             "Refused",
             f"{refused:,}",
             reasons or "frames; should be 0",
-            f"Frames that the service did not take {since}, by the reason it gave.",
+            f"Frames that the service did not take {since}, by the reason; workers send some of them again.",
             is_bad=bool(refused),
         ),
         Gauge(

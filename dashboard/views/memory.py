@@ -82,10 +82,12 @@ def _without_service(
     if not is_a_fault and (last is None or isinstance(error, ServiceError)):
         trouble.show(error)
         return
-    sentence = _faults(error) if is_a_fault else f"▲ STALE {session.sentence(error)}"
     kept = " Below is the last that was answered." if last else ""
-    with notice, st.container(key="memory_notice"):
-        st.markdown(f"{plain(sentence)}{kept}")
+    with notice:
+        if is_a_fault:
+            st.markdown(f":red[✕ {plain(_faults(error))}]{kept}")
+        else:
+            st.markdown(f":orange-badge[▲ STALE] {plain(session.sentence(error))}{kept}")
         if not is_a_fault:
             st.button("Try again")
     if last is None:

@@ -7,7 +7,6 @@ import time
 import streamlit as st
 
 from dashboard import session, system_board
-from dashboard.figures.plain import plain
 from dashboard.figures.system import board
 from dashboard.views import trouble
 from sm3.remote.client import ServiceError
@@ -38,8 +37,8 @@ def _board() -> None:
         if last is None or isinstance(error, ServiceError):
             trouble.show(error)
             return
-        system_board.mount(board(last[0], stale_s=time.monotonic() - last[1]), _open)
-        st.markdown(plain(session.sentence(error)))
+        age_s = time.monotonic() - last[1]
+        system_board.mount(board(last[0], stale_s=age_s, why=session.sentence(error)), _open)
         return
     st.session_state[_LAST] = (system, time.monotonic())
     system_board.mount(board(system), _open)

@@ -78,10 +78,12 @@ def gauge(of: Board, key: str) -> Any:
 
 
 def test_the_headline_says_who_trains_who_waits_and_what_was_lost() -> None:
-    assert board(system()).headline == "1 of 2 slots trains, nothing waits, no frame was lost."
+    assert board(system()).headline == "1 of 2 slots trains, nothing waits, no frame was dropped."
     lost = system().ingest.model_copy(update={"dropped": 2, "refused": {"invalid-frame": 1}})
     told = board(system(num_waiting=3, waiting=[WAITING], ingest=lost.model_dump()))
-    assert told.headline == "1 of 2 slots trains, 3 wait, 3 frames were lost."
+    assert told.headline == "1 of 2 slots trains, 3 wait, 2 frames were dropped, 1 refused."
+    refused = system().ingest.model_copy(update={"refused": {"invalid-frame": 1}})
+    assert board(system(ingest=refused.model_dump())).headline.endswith(", 1 frame was refused.")
     assert (gauge(told, "dropped").is_bad, gauge(told, "refused").is_bad) == (True, True)
     assert gauge(told, "refused").note == "invalid-frame 1"
     assert told.queue_note == "and 2 more"
@@ -126,7 +128,8 @@ def test_the_worst_check_is_the_status(verdict: str, status: tuple[str, str]) ->
 
 
 def test_what_no_longer_answers_is_stale() -> None:
-    assert board(system(), stale_s=12).status == ("stale", "▲ STALE 12 s")
+    told = board(system(), stale_s=12, why="It does not answer.")
+    assert (told.status, told.detail) == (("stale", "▲ STALE 12 s"), "It does not answer.")
 
 
 def test_gpus_are_there_or_it_says_that_none_are() -> None:
