@@ -47,7 +47,8 @@ def chart(answers: Answers, memory_gib: float) -> Chart:
     if found:
         fit = found[0][2]
         note = f"{size(fit.activation_bytes_per_sample)} of activations a sample, {fit.activation_source}. "
-        note += "Batch = (memory − held) ÷ that; torch’s own defaults on CUDA."
+        steps = "on CUDA, torch’s own defaults" if answers.asked.detail.device == "cuda" else "on the CPU"
+        note += f"Batch = (memory − held) ÷ that; {steps}."
     return Chart(
         name=f"fits-{answers.model.name or 'model'}",
         title=sentence(answers, memory_gib),

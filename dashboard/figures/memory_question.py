@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from typing import Any, Literal
 
 from dashboard.figures.cover_words import cover_of, rules_of
+from sm3.remote.cover_specs import CoverRule, SlicesSpec
 from sm3.remote.ledger_specs import (
     AdamW8bitSpec,
     AdamWLedgerSpec,
@@ -15,7 +18,7 @@ from sm3.remote.ledger_specs import (
     LedgerSpec,
 )
 from sm3.remote.optimizer_specs import AdafactorSpec, AdagradSpec, AdviseSpec, Sm3Spec
-from sm3.remote.wire import JobView
+from sm3.remote.wire import AdvisedTensor, JobView
 
 SAME = "as the job"
 MOMENTA = ("fp32", "bf16", "int8", "none")
@@ -79,13 +82,19 @@ class Question:
         )
 
 
-def question(what_if: WhatIf, *, model: str = "", job: JobView | None = None) -> Question:
-    """Returns what to ask about the catalogue's ``model``, or about ``job``.
+def question(
+    what_if: WhatIf,
+    *,
+    model: str = "",
+    job: JobView | None = None,
+    advised: Sequence[AdvisedTensor] = (),
+) -> Question:
+    """Returns what to ask about the catalogue's ``model``, or about ``job`` with the covers that it was ``advised``.
 
     Raises:
         ValueError: a control holds what is none of its values; the message says what there is.
     """
-    base = own_sm3(job) if job is not None else Sm3Spec()
+    base = own_sm3(job, advised) if job is not None else Sm3Spec()
     chosen = _chosen(what_if, base)
     others: list[AnyOptimizerSpec] = [AdamW8bitSpec(), AdagradSpec(), AdafactorSpec()]
     if chosen.momentum:
@@ -101,13 +110,15 @@ def question(what_if: WhatIf, *, model: str = "", job: JobView | None = None) ->
     )
 
 
-def own_sm3(job: JobView) -> Sm3Spec:
-    """Returns the job's SM3 as the ledger can draw it up, its default where it has another optimizer or an advisor."""
+def own_sm3(job: JobView, advised: Sequence[AdvisedTensor] = ()) -> Sm3Spec:
+    """Returns the job's SM3 with the covers it was advised, slices until then; SM3's default for another optimizer."""
     spec = job.spec.optimizer
     if not isinstance(spec, Sm3Spec):
         return Sm3Spec()
-    # What the advisor chose stands in the job's own ledger; here its covers can only be replaced.
-    return spec.model_copy(update={"cover": Sm3Spec().cover}) if isinstance(spec.cover, AdviseSpec) else spec
+    if not isinstance(spec.cover, AdviseSpec):
+        return spec
+    chosen = [CoverRule.model_validate({"match": escape(each.name), "cover": each.cover}) for each in advised]
+    return spec.model_copy(update={"cover": SlicesSpec(), "rules": (*spec.rules, *chosen)})
 
 
 def _chosen(what_if: WhatIf, base: Sm3Spec) -> Sm3Spec:

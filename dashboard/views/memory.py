@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import get_args
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import charts, session
 from dashboard.figures import memory, memory_fit, memory_job, memory_tensors
@@ -20,7 +21,7 @@ from dashboard.views import trouble
 from sm3.remote.client import Client, ServiceError
 from sm3.remote.ledger_specs import LedgerSpec
 from sm3.remote.ledger_views import LedgerAnswer, ModelView
-from sm3.remote.wire import JobView
+from sm3.remote.wire import AdvisedTensor, JobView
 
 _DEFAULT_MODEL = "bert-large"
 _PICK = "memory/pick"
@@ -39,28 +40,30 @@ def page() -> None:
 @st.fragment
 def _memory() -> None:
     """Everything; a fragment, so that a changed control redraws nothing else."""
-    title, strip, notice = st.container(), st.container(key="memory_strip", horizontal=True), st.container()
+    title, strip = st.container(), st.container(key="memory_strip", horizontal=True)
     client = session.client()
     try:
         models = _models(client)
         job = _asked_job(client)
         listed = client.jobs(limit=50).items
     except session.Failure as error:
-        _without_service(error, title, strip, notice)
+        _instead(error, title)
         return
     with strip:
         model = _pick(models, listed, job)
         what_if = _controls(job)
         whole, tiles = _views()
     try:
-        answers = _answers(client, question(what_if, model=model, job=job), job)
+        advised = _advice(client, job)
+        answers = _answers(client, question(what_if, model=model, job=job, advised=advised), job)
         if not memory_fit.fitting(answers):
             with strip:
                 what_if = _ask_activations(what_if)
             if what_if.activations_mib:
-                answers = _answers(client, question(what_if, model=model, job=job), job)
+                asked = question(what_if, model=model, job=job, advised=advised)
+                answers = _answers(client, asked, job)
     except (ValueError, *session.Failure) as error:
-        _without_service(error, title, strip, notice)
+        _instead(error, title)
         return
     st.session_state[_LAST] = (answers, what_if, whole, tiles)
     with title:
@@ -68,12 +71,7 @@ def _memory() -> None:
     _draw(answers, what_if, whole=whole, tiles=tiles)
 
 
-def _without_service(
-    error: Exception,
-    title: st.delta_generator.DeltaGenerator,
-    strip: st.delta_generator.DeltaGenerator,
-    notice: st.delta_generator.DeltaGenerator,
-) -> None:
+def _instead(error: Exception, title: DeltaGenerator) -> None:
     """Says what is wrong; what was last drawn stays below, and says that it is not what was asked for."""
     last = st.session_state.get(_LAST)
     is_a_fault = isinstance(error, ValueError) or (
@@ -82,24 +80,20 @@ def _without_service(
     if not is_a_fault and (last is None or isinstance(error, ServiceError)):
         trouble.show(error)
         return
-    kept = " Below is the last that was answered." if last else ""
-    with notice:
-        if is_a_fault:
-            st.markdown(f":red[✕ {plain(_faults(error))}]{kept}")
-        else:
-            st.markdown(f":orange-badge[▲ STALE] {plain(session.sentence(error))}{kept}")
-        if not is_a_fault:
-            st.button("Try again")
+    said = (
+        f":red[✕ {plain(_faults(error))}]"
+        if is_a_fault
+        else f":orange-badge[▲ STALE] {plain(session.sentence(error))}"
+    )
     if last is None:
         with title:
             st.markdown("# Where did the bytes go?")
-        with notice:
+            st.markdown(said)
             st.page_link(st.session_state["pages"]["memory"], label=f"Show {_DEFAULT_MODEL}", query_params={})
         return
     answers, what_if, whole, tiles = last
     with title:
-        _heading(answers)
-    del strip
+        _heading(answers, f"{said} Below is the last that was answered.")
     _draw(answers, what_if, whole=whole, tiles=tiles)
 
 
@@ -238,6 +232,13 @@ def _ledger(client: Client, spec: LedgerSpec) -> LedgerAnswer:
     return client.ledger(spec)
 
 
+def _advice(client: Client, job: JobView | None) -> tuple[AdvisedTensor, ...]:
+    is_advised = (
+        job is not None and getattr(getattr(job.spec.optimizer, "cover", None), "kind", "") == "advise"
+    )
+    return client.advice(job.id) if job is not None and is_advised else ()
+
+
 def _answers(client: Client, asked: Question, job: JobView | None) -> Answers:
     try:
         detail, rest = _ledger(client, asked.detail), _ledger(client, asked.rest)
@@ -253,9 +254,10 @@ def _answers(client: Client, asked: Question, job: JobView | None) -> Answers:
 # ── what is drawn
 
 
-def _heading(answers: Answers) -> None:
+def _heading(answers: Answers, instead: str = "") -> None:
+    """The message, and below it what it is about or, ``instead`` of that, what is wrong: so that nothing moves."""
     st.markdown(f"# {plain(memory.headline(answers))}")
-    st.caption(plain(memory.about(answers)))
+    st.caption(instead or plain(memory.about(answers)))
 
 
 def _draw(answers: Answers, what_if: WhatIf, *, whole: bool, tiles: memory_tensors.Tiles) -> None:

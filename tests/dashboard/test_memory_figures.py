@@ -14,7 +14,7 @@ from server.job_ledger import job_ledger
 from sm3.ledger.answers import answer
 from sm3.remote.cover_specs import SlicesSpec, UnionSpec
 from sm3.remote.job_specs import JobSpec
-from sm3.remote.wire import JobView
+from sm3.remote.wire import AdvisedTensor, JobView
 
 GIB = 2**30
 
@@ -256,3 +256,13 @@ def test_a_difference_is_told_to_the_byte() -> None:
     assert ("optimizer state", state, state + 4096, "+4,096 B") in chart.table.rows
     equal = own.model_validate(own.model_dump() | {"measured": {"state_bytes": state}, "difference_bytes": 0})
     assert memory_job.verdict(equal).endswith("0 B apart ✓")
+
+
+def test_an_advised_job_has_the_covers_that_it_was_advised() -> None:
+    of = job(optimizer={"name": "sm3", "cover": {"kind": "advise", "budget_bytes": 10_000}})
+    advice = AdvisedTensor(name="token_embedding.weight", cover={"kind": "whole"}, num_bytes=4, expected={})
+    asked = question(WhatIf(cover=SAME, momentum=SAME), job=of, advised=[advice])
+    drawn = answer(asked.detail).ledgers[0].tensors
+    covers = {tensor.name: tensor.cover for tensor in drawn}
+    assert (covers["token_embedding.weight"], covers["head.weight"]) == ("whole", "slices")
+    assert asked.base is None

@@ -120,7 +120,6 @@ def test_a_service_that_goes_away_leaves_the_last_view_marked_stale(
     assert not app.exception
     assert "▲ STALE" in words(app)
     assert BERT in words(app)
-    assert "Try again" in [button.label for button in app.button]
 
 
 @pytest.mark.parametrize("token", ["none", ""])
