@@ -18,7 +18,7 @@ from dashboard.figures.memory import Answers
 from dashboard.figures.memory_question import MOMENTA, SAME, TOKENS, WEIGHTS, Question, WhatIf, question
 from dashboard.figures.plain import plain
 from dashboard.views import trouble
-from sm3.remote.client import Client, ServiceError
+from sm3.remote.client import Client, ServiceError, Unreachable
 from sm3.remote.ledger_specs import LedgerSpec
 from sm3.remote.ledger_views import LedgerAnswer, ModelView
 from sm3.remote.wire import AdvisedTensor, JobView
@@ -26,29 +26,35 @@ from sm3.remote.wire import AdvisedTensor, JobView
 _DEFAULT_MODEL = "bert-large"
 _PICK = "memory/pick"
 _LAST = "memory/last"
+_FOUND = "memory/found"
 _JOB = "job/"
 _VIEWS = ("state", "peak")
 _KEPT_S = 600
+_REFRESH_S = 10
 
 
 def page() -> None:
     """Draws the page."""
     with st.container(key="memory_page"):
-        _memory()
+        # What a job measured changes while it trains; what shapes predict does not.
+        st.fragment(_memory, run_every=_REFRESH_S if st.query_params.get("job") else None)()
 
 
-@st.fragment
 def _memory() -> None:
     """Everything; a fragment, so that a changed control redraws nothing else."""
     title, strip = st.container(), st.container(key="memory_strip", horizontal=True)
     client = session.client()
+    away: Unreachable | None = None
     try:
-        models = _models(client)
-        job = _asked_job(client)
-        listed = client.jobs(limit=50).items
+        found = (_models(client), _asked_job(client), client.jobs(limit=50).items)
     except session.Failure as error:
-        _instead(error, title)
-        return
+        if _FOUND not in st.session_state or isinstance(error, ServiceError):
+            _instead(error, title)
+            return
+        # The controls stay: Streamlit takes what is not drawn out of the address.
+        found, away = st.session_state[_FOUND], error
+    st.session_state[_FOUND] = found
+    models, job, listed = found
     with strip:
         model = _pick(models, listed, job)
         what_if = _controls(job)
@@ -64,6 +70,9 @@ def _memory() -> None:
                 answers = _answers(client, asked, job)
     except (ValueError, *session.Failure) as error:
         _instead(error, title)
+        return
+    if away is not None:
+        _instead(away, title)
         return
     st.session_state[_LAST] = (answers, what_if, whole, tiles)
     with title:

@@ -114,12 +114,14 @@ def test_a_job_is_predicted_and_measured_with_what_it_means(app: AppTest, done: 
 def test_a_service_that_goes_away_leaves_the_last_view_marked_stale(
     app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    app.query_params["momentum"] = "none"
     app.run()
     monkeypatch.setenv("SM3_URL", f"http://127.0.0.1:{free_port()}")
     app.run()
     assert not app.exception
     assert "▲ STALE" in words(app)
-    assert BERT in words(app)
+    assert ALSO_BERT in words(app)
+    assert app.query_params["momentum"] in ("none", ["none"])  # the address still says what is shown
 
 
 @pytest.mark.parametrize("token", ["none", ""])
