@@ -61,6 +61,27 @@ CSS = """
   [data-stale="true"] { opacity: 1 !important; transition: none !important; }
   [data-testid="stStatusWidget"] { display: none; }
   .st-key-notice h1 { font-size: 34px; }
+  .st-key-memory_page h1 { padding: 0 0 4px; }
+  .st-key-memory_page [data-testid="stCaptionContainer"] { margin: 0; }
+  .st-key-memory_page [data-testid="stCaptionContainer"] p { font-size: 13px; margin: 0; }
+  .st-key-memory-bars, .st-key-memory-fits, .st-key-memory-measured { min-height: 280px; }
+  .st-key-memory-treemap, .st-key-memory-tensors { min-height: 368px; }
+  .st-key-memory_strip { gap: 8px; align-items: flex-end; }
+  .st-key-memory_page .st-key-memory-tensors td:first-child { max-width: 216px; direction: rtl; }
+  .st-key-memory_findings { min-height: 280px; }
+  .st-key-memory_findings h3 { font-size: 13px; padding: 0 0 4px; }
+  .st-key-memory_findings [data-testid="stMarkdownContainer"] { margin: 0; }
+  .st-key-memory_strip [data-testid="stButtonGroup"] button { min-height: 40px; }
+  .stApp button[data-variant="segmented_control"][aria-checked="true"] { color: inherit; font-weight: 600; }
+  .st-key-memory_findings p { font-size: 13px; }
+  @media (max-width: 1100px) {
+    .st-key-memory_within [data-testid="stHorizontalBlock"] { flex-direction: column; }
+    .st-key-memory_within [data-testid="stColumn"] { width: 100%; flex: auto; }
+  }
+  @media (max-width: 900px) {
+    .st-key-memory_page [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-direction: column; }
+    .st-key-memory_page [data-testid="stColumn"] { width: 100%; flex: auto; }
+  }
   @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 56px 8px 0; } }
 </style>
 """

@@ -113,7 +113,7 @@ def _guard(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _supervision(service: Service) -> AsyncIterator[None]:
     supervisor = Supervisor(service, LocalExecutor.from_settings(service.settings))
-    service.kick = supervisor.kick
+    service.kick, service.worker_memory_bytes = supervisor.kick, supervisor.executor.memory_bytes
     running = asyncio.create_task(supervisor.run())
     try:
         yield

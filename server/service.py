@@ -20,6 +20,7 @@ from server.hub import Hub
 from server.operation.measures import Measures
 from server.operation.present import Present
 from server.operation.readiness import Readiness
+from server.operation.system import System
 from server.operation.transitions import count_transitions
 from server.problems import Refusal, not_found
 from server.settings import Settings
@@ -43,7 +44,8 @@ class Service:
     """The parts of a running service.
 
     ``kick`` wakes the supervisor: there may be something to start or to stop; ``supervised_s`` is when it last
-    finished a round here, in monotonic seconds.
+    finished a round here, in monotonic seconds. ``worker_memory_bytes`` tells the resident set of a
+    job's worker (by id and attempt), 0 where it cannot be seen from here.
     """
 
     settings: Settings
@@ -59,7 +61,9 @@ class Service:
     measures: Measures = field(default_factory=Measures)
     kick: Callable[[], None] = lambda: None
     supervised_s: float | None = None
+    worker_memory_bytes: Callable[[str, int], int] = lambda _, __: 0
     readiness: Readiness = field(init=False)
+    system: System = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -83,6 +87,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.readiness = Readiness(self)
+        self.system = System(self)
         count_transitions(self.database, self.measures)
         self.measures.registry.register(Present(self.settings, self.database, self.jobs, self.hub))
 

@@ -49,13 +49,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend: a line with a ``dash``, a ``glyph`` such as ●, or the hatch of what has no value."""
+    """An entry of a legend: a line with a ``dash``, a ``glyph`` such as ●, a box, or the hatch of what has no value."""
 
     text: str
     color: str = "@muted"
     dash: Literal["solid", "dash", "dot", "dashdot"] = "solid"
     glyph: str = ""
     hatch: bool = False
+    box: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,3 +61,13 @@ class Measures:
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"sm3_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
+
+def count(counter: Counter, **labels: str) -> float:
+    """Returns where a counter stands, that of ``labels`` or of all together."""
+    return sum(
+        sample.value
+        for metric in counter.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+    )

@@ -58,7 +58,7 @@ class Present(Collector):
         yield _gauge("sm3_slots_used", "jobs that have a worker", busy)
         yield _gauge("sm3_viewers", "open streams and live views", self.hub.num_viewers)
         yield _gauge("sm3_hub_bytes", "bytes of frames held for viewers", self.hub.held_bytes)
-        yield _gauge("sm3_store_bytes", "size of the store", self._store_bytes())
+        yield _gauge("sm3_store_bytes", "size of the store", store_bytes(self.database))
 
     @property
     def _backend(self) -> str:
@@ -76,13 +76,14 @@ class Present(Collector):
             since = min(session.scalars(query), default=None)
         return max(0.0, self.now() - since) if since is not None else 0.0
 
-    def _store_bytes(self) -> int:
-        """Returns the bytes of SQLite's file and log, or what PostgreSQL says of its database."""
-        if self.database.is_sqlite:
-            path = self.database.engine.url.database or ""
-            return sum(_size(path + suffix) for suffix in ("", "-wal"))
-        with self.database.read() as session:
-            return int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
+
+def store_bytes(database: Database) -> int:
+    """Returns the bytes of SQLite's file and log, or what PostgreSQL says of its database."""
+    if database.is_sqlite:
+        path = database.engine.url.database or ""
+        return sum(_size(path + suffix) for suffix in ("", "-wal"))
+    with database.read() as session:
+        return int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -12,6 +12,7 @@ from server.routes import (
     live,
     metrics,
     streams,
+    system,
     tokens,
     worker,
 )
@@ -30,6 +31,7 @@ ROUTERS = tuple(
         catalogue,
         worker,
         tokens,
+        system,
         health,
         metrics,
     )

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sm3.ledger.account import Bytes, Ledger, Row, account, draw_up
 from sm3.ledger.catalogue.load import CatalogueModel, catalogue, model, of_recipe
 from sm3.ledger.fits import activation_bytes, largest_batch, largest_of
-from sm3.ledger.rules.base import Step
+from sm3.ledger.rules.base import Part, Step
 from sm3.ledger.shapes import LedgerError, TensorsLike, tensors_from
 from sm3.remote.ledger_specs import (
     MAX_LINES,
@@ -165,6 +165,7 @@ def _row_view(row: Row) -> TensorBytes:
         shape=row.tensor.shape,
         dtype=row.tensor.dtype.value,
         cover=row.cover,
+        accumulator_shapes=tuple(kept.shape for kept in row.kept if kept.part is Part.ACCUMULATORS),
         transient_bytes=row.transient_bytes,
         **_parts(row.bytes),
     )

@@ -30,6 +30,9 @@ class TensorBytes(PartBytes):
     shape: tuple[int, ...]
     dtype: str
     cover: str = Field(description="SM3's cover of it; '' for others")
+    accumulator_shapes: tuple[tuple[int, ...], ...] = Field(
+        (), description="of the tensors that `accumulators_bytes` are: vectors along the dims for slices"
+    )
 
 
 class FitView(View):

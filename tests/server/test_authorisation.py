@@ -83,6 +83,7 @@ TABLE: dict[str, Needs | None] = {
     "GET /v1/tokens/{token_id}": ADMIN,
     "DELETE /v1/tokens/{token_id}": ADMIN,
     "POST /v1/tokens/{token_id}/rotate": ADMIN,
+    "GET /v1/system": VIEW,
     "GET /healthz": PUBLIC,
     "GET /readyz": PUBLIC,
     "GET /": PUBLIC,

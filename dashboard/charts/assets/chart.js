@@ -114,10 +114,12 @@ class Card {
   #sayKeys() {
     const { keys } = this.data;
     this.keys.hidden = !keys.length || this.menu.shown;
-    this.keys.replaceChildren(...keys.map(({ text, color, dash, glyph, hatch }) => {
+    this.keys.replaceChildren(...keys.map(({ text, color, dash, glyph, hatch, box }) => {
       const shade = tint(this.theme, color);
       const mark = hatch
         ? h("i", { class: "sm3-swatch" })
+        : box
+          ? h("i", { class: "sm3-box", style: { background: shade } })
         : glyph
           ? h("span", { style: { color: shade }, "aria-hidden": "true" }, glyph)
           : h("i", { class: "sm3-mark", style: { borderTop: `2px ${DASHES[dash] ?? "solid"} ${shade}` } });

@@ -4,6 +4,7 @@ import { h, say } from "./dom.js";
 import { bytes, count, percent, reading } from "./words.js";
 
 const MAX_ROWS = 500;
+const FEW_ROWS = 12;
 const FORMATS = { text: (x) => String(x), integer: count, number: reading, bytes, percent };
 
 /** Returns a cell's text; null is an empty cell. */
@@ -15,6 +16,7 @@ export class Sheet {
   /** `picked(id)` is told of a row that was pressed, where rows have ids. */
   constructor({ search = false, picked = null } = {}) {
     this.picked = picked;
+    this.searches = search;
     this.order = null; // {column, down}
     this.search = h("input", { type: "search", class: "sm3-search", placeholder: "find", "aria-label": "Find in the table", hidden: !search, oninput: () => this.#fill() });
     this.head = h("tr");
@@ -31,6 +33,7 @@ export class Sheet {
     if (key === this.drawn) return;
     this.drawn = key;
     this.table = table;
+    this.search.hidden = !this.searches || table.rows.length <= FEW_ROWS; // a few rows are found by looking
     this.#fill();
   }
 
