@@ -106,8 +106,9 @@ def message(jobs: Sequence[JobView], query: JobsQuery, *, has_more: bool) -> str
         return "No job matches the filters." if query.is_filtered else "No jobs yet."
     counted = summary(jobs).removesuffix(".")
     if has_more or query.after:
-        return f"{counted}, of these {len(jobs):,}."
-    return f"{counted}, of those that match." if query.is_filtered else f"{counted}."
+        which = f"{len(jobs):,} older jobs" if query.after else f"newest {len(jobs):,}"
+        return f"{counted} among the {which}{' that match' if query.is_filtered else ''}."
+    return f"{counted}: all that match." if query.is_filtered else f"{counted}."
 
 
 def table(jobs: Sequence[JobView], query: JobsQuery, *, older: str | None) -> dict[str, Any]:

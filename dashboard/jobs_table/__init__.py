@@ -29,10 +29,12 @@ class Told:
     Attributes:
         notices: what just happened, or what in the address means nothing.
         problem: why the service could not be asked just now, or ''; the table shows what it last knew.
+        seen: ``at`` of the newest ``view`` that was answered: until then the table goes by what it asked for.
     """
 
     notices: tuple[str, ...] = ()
     problem: str = ""
+    seen: int = 0
 
 
 def mount(
@@ -50,7 +52,7 @@ def mount(
         "notices": list(told.notices),
         "problem": told.problem,
         "now": now.isoformat(timespec="minutes"),
-        "seen": asked("view").get("at", 0),
+        "seen": told.seen,
         "module": assets.url("jobs_table/table.js"),
     }
     callbacks: dict[str, Any] = {f"on_{name}_change": call for name, call in on_change.items()}

@@ -62,7 +62,7 @@ def _list() -> None:
         shown, problem = last | {"query": table((), query, older=None)["query"]}, session.sentence(error)
     st.session_state[_LAST] = shown
     notice = st.session_state.get(_NOTICE, "")
-    told = Told(tuple(filter(None, (notice, *map(str, unknown)))), problem)
+    told = Told(tuple(filter(None, (notice, *map(str, unknown)))), problem, st.session_state.get(_SEEN, 0))
     jobs_table.mount(shown, told, datetime.now(UTC), {"view": _view, "act": _act, "go": _go})
 
 
@@ -80,13 +80,16 @@ def _fetch(client: Client, query: JobsQuery) -> dict[str, Any]:
 
 
 def _view() -> None:
-    """Puts what the table asks for into the address."""
+    """Puts what the table asks for into the address, in one step of its history."""
+    asked = jobs_table.asked("view")
     st.session_state.pop(_NOTICE, None)
-    for name, value in jobs_table.asked("view").get("changes", {}).items():
-        if value:
-            st.query_params[str(name)] = str(value)
-        else:
-            st.query_params.pop(str(name), None)
+    st.session_state[_SEEN] = asked["at"]
+    _go_to({str(name): str(value) for name, value in asked["changes"].items()})
+
+
+def _go_to(changes: dict[str, str]) -> None:
+    wanted = st.query_params.to_dict() | changes
+    st.query_params.from_dict({name: value for name, value in wanted.items() if value})
 
 
 def _act() -> None:
@@ -121,5 +124,4 @@ def _go() -> None:
 
 
 def _close() -> None:
-    for name in ("launch", "job", "clone", "tab"):
-        st.query_params.pop(name, None)
+    _go_to(dict.fromkeys(("launch", "job", "clone", "tab"), ""))

@@ -98,7 +98,7 @@ class JobsPage {
     this.pending = { ...this.pending, ...changes };
     this.askedAt = Date.now();
     this.ask("view", { changes: this.pending, at: this.askedAt });
-    if ("launch" in changes || "job" in changes || "clone" in changes) this.opener = document.activeElement;
+    if (changes.launch || changes.job || changes.clone) this.opener = document.activeElement;
   }
 
   draw(data) {
@@ -131,10 +131,10 @@ class JobsPage {
 
   /** Moves the focus into the drawer that opens, and back to where it was asked for once it is closed. */
   #focus(panel, until = Date.now() + FOCUS_WITHIN_MS) {
-    const drawer = document.querySelector(".st-key-jobs_drawer");
+    const close = document.querySelector(".st-key-drawer-close button");
     if (!panel) {
       if (this.opener?.isConnected) this.opener.focus();
-    } else if (drawer) drawer.querySelector("button")?.focus();
+    } else if (close) close.focus();
     else if (Date.now() < until) setTimeout(() => this.#focus(panel, until), 100);
   }
 
