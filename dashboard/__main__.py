@@ -9,8 +9,9 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from dashboard import assets, sign_in, theme
+from dashboard import assets, index_page, sign_in, theme
 from dashboard.headers import AnswerHeaders
+from dashboard.views import PATHS
 from sm3.remote.settings import ClientSettings
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -45,9 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     hosts = [*(_LOOPBACK if is_local else ()), *arguments.allowed_host]
     settings = ClientSettings()
     headers = Middleware(AnswerHeaders, api_url=settings.url, public_url=settings.public_url)
-    app = st.App(
-        Path(__file__).with_name("app.py"), routes=assets.routes(arguments.base_path), middleware=[headers]
-    )
+    routes = [*assets.routes(arguments.base_path), *index_page.routes(PATHS, arguments.base_path)]
+    app = st.App(Path(__file__).with_name("app.py"), routes=routes, middleware=[headers])
     app.run(
         config={
             **_BEHAVIOUR,

@@ -7,10 +7,11 @@ import streamlit as st
 from dashboard import sign_in, theme
 from dashboard.views import compare, jobs, learn, live, memory, system
 
-st.set_page_config(page_title="SM3 Scope", page_icon=theme.ICON, layout="wide")
+st.set_page_config(page_icon=theme.ICON, layout="wide")
 st.logo(theme.LOGO, size="small")
 st.html(theme.CSS)
 if sign_in.is_due():
+    st.set_page_config(page_title="Sign in · SM3 Scope")
     st.navigation(
         [st.Page(sign_in.page, title="Sign in", url_path="live", default=True)], position="hidden"
     ).run()
@@ -24,4 +25,6 @@ PAGES = {
     "system": st.Page(system.page, title="System", url_path="system"),
 }
 st.session_state["pages"] = PAGES
-st.navigation(list(PAGES.values()), position="top").run()
+current = st.navigation(list(PAGES.values()), position="top")
+st.set_page_config(page_title=f"{current.title} · SM3 Scope")
+current.run()

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dashboard import index_page
 from dashboard.__main__ import main
+from dashboard.views import PATHS
 from tests.conftest import free_port
 from tests.dashboard.conftest import RunningDashboard, running_dashboard
 
@@ -53,3 +55,18 @@ def test_nothing_else_is_served(dashboard: RunningDashboard, name: str) -> None:
 def test_the_pages_load_no_torch() -> None:
     code = "import sys, dashboard.views.live, dashboard.views.jobs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_first_page_is_at_the_root_and_its_name_leads_there(dashboard: RunningDashboard) -> None:
+    with urllib.request.urlopen(f"{dashboard.url}/live?job=a%20b", timeout=20) as answer:
+        assert answer.url == f"{dashboard.url}/?job=a%20b"
+
+
+@pytest.mark.parametrize("base_path", ["", "scope", "/a/b/"])
+def test_a_deep_link_is_told_where_its_server_is(base_path: str) -> None:
+    """Otherwise Streamlit asks below the page's own path first; `test_accessibility` sees that consoles stay clean."""
+    assert "BACKEND_BASE_URL" in index_page.text()
+    assert index_page.text().index("BACKEND_BASE_URL") < index_page.text().index('type="module"')
+    paths = [route.path for route in index_page.routes(PATHS, base_path)]
+    below = f"/{base_path.strip('/')}/" if base_path else "/"
+    assert paths == [below + page for page in PATHS]

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from dashboard.figures import byte_words, memory, memory_fit, memory_job, memory_tensors
+from dashboard.figures.cover_names import cover_name
 from dashboard.figures.cover_words import COMMON, cover_of, rules_of
 from dashboard.figures.memory import Answers
 from dashboard.figures.memory_question import MOMENTA, SAME, WEIGHTS, WhatIf, question
@@ -266,3 +267,9 @@ def test_an_advised_job_has_the_covers_that_it_was_advised() -> None:
     covers = {tensor.name: tensor.cover for tensor in drawn}
     assert (covers["token_embedding.weight"], covers["head.weight"]) == ("whole", "slices")
     assert asked.base is None
+
+
+@pytest.mark.parametrize("words", [*COMMON, "blocks 8×2", "rows + blocks 16"])
+def test_a_covers_name_is_read_back_as_the_same_cover(words: str) -> None:
+    assert cover_name(cover_of(words)) == words
+    assert cover_of(cover_name(cover_of(words))) == cover_of(words)

@@ -192,7 +192,7 @@ export function lossFigure(store, theme, { revision, steps }) {
 
 /** Returns the range that holds all losses. Left to itself, Plotly spans two decades around a single one. */
 function lossRange(...series) {
-  const values = series.flatMap(({ values }) => values).filter((value) => value > 0 && value < Infinity);
+  const values = series.flatMap((one) => one.values).filter((value) => value > 0 && value < Infinity);
   if (!values.length) return {};
   const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   const middle = Math.sqrt(low * high);
