@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dashboard.figures.demo import DEMO
 from dashboard.figures.paths import Json, flatten, nest
+from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import Sm3Spec
 
@@ -26,6 +27,23 @@ def equivalents(spec: JobSpec, url: str) -> Equivalents:
     """Returns how to launch ``spec`` at the service ``url``, naming only what differs from the defaults."""
     body = body_of(spec)
     return Equivalents(curl=_curl(body, url), python=_python(body), cli=_cli(spec))
+
+
+def race_equivalents(spec: ComparisonSpec, url: str) -> Equivalents:
+    """Returns how to launch the comparison ``spec`` at the service ``url``, naming of its base only what it changes."""
+    body: dict[str, Json] = {
+        "base": body_of(spec.base),
+        "variants": [variant.model_dump(mode="json") for variant in spec.variants],
+        "seeds": list(spec.effective_seeds),
+    }
+    if spec.label:
+        body["label"] = spec.label
+    text = json.dumps(body, indent=2)
+    return Equivalents(
+        curl=_curl(body, url, "comparisons"),
+        python=_python(body, "comparison_specs", "ComparisonSpec", "compare"),
+        cli=f"sm3 compare - --watch <<'JSON'\n{text}\nJSON",
+    )
 
 
 def changes(spec: JobSpec) -> dict[str, Json]:
@@ -63,23 +81,25 @@ def _default(spec: JobSpec) -> JobSpec:
     })
 
 
-def _curl(body: dict[str, Json], url: str) -> str:
+def _curl(body: dict[str, Json], url: str, resource: str = "jobs") -> str:
     return " \\\n  ".join([
-        f"curl -sS {url}/v1/jobs",
+        f"curl -sS {url}/v1/{resource}",
         '-H "Authorization: Bearer $SM3_TOKEN"',
         "-H 'Content-Type: application/json'",
         f"-d {shlex.quote(json.dumps(body))}",
     ])
 
 
-def _python(body: dict[str, Json]) -> str:
+def _python(
+    body: dict[str, Json], module: str = "job_specs", model: str = "JobSpec", call: str = "launch"
+) -> str:
     text = pprint.pformat(body, width=72, sort_dicts=False)
     return (
         "from sm3.remote.client import Client\n"
-        "from sm3.remote.job_specs import JobSpec\n\n"
-        f"spec = JobSpec.model_validate(\n    {text.replace(chr(10), chr(10) + '    ')}\n)\n"
+        f"from sm3.remote.{module} import {model}\n\n"
+        f"spec = {model}.model_validate(\n    {text.replace(chr(10), chr(10) + '    ')}\n)\n"
         "with Client.from_settings() as client:\n"
-        "    print(client.launch(spec).id)"
+        f"    print(client.{call}(spec).id)"
     )
 
 

@@ -1,0 +1,83 @@
+"""The one sentence of the page for shadows and for jobs picked by hand; a race's is in `compare_verdicts`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from dashboard.figures.compare_maps import Facts
+from dashboard.figures.compare_sources import Contender
+from dashboard.figures.compare_words import bits, nats, price, size
+from sm3.remote.cover_specs import SingletonsSpec
+from sm3.remote.wire import JobState
+
+_TIE_BITS = 0.05
+
+
+def shadows_sentence(contenders: Sequence[Contender], facts: Sequence[Facts], tensor: str) -> str:
+    """Returns what the cheapest cover costs in spread beside the tightest, on the gradients of one run."""
+    told = [
+        (c, f.num_bytes, f.spread)
+        for c, f in zip(contenders, facts, strict=True)
+        if f.num_bytes and f.spread is not None and isfinite(f.spread) and not _is_exact(c)
+    ]
+    if not told:
+        return f"{len(contenders)} covers on the same gradients of {tensor}."
+    tightest = min(told, key=lambda t: (round(t[2] / _TIE_BITS), t[1]))
+    cheapest = min(told, key=lambda t: (t[1], t[2]))
+    if tightest[0] is cheapest[0]:
+        return (
+            f"{_name(cheapest[0])} is the cheapest and none here spreads less: {bits(cheapest[2])} bits for "
+            f"{size(cheapest[1])}."
+        )
+    return (
+        f"{_name(tightest[0])} spreads {bits(tightest[2])} bits for {size(tightest[1])}; {_name(cheapest[0])} "
+        f"{bits(cheapest[2])} bits for {price(cheapest[1], tightest[1])}."
+    )
+
+
+def jobs_sentence(contenders: Sequence[Contender], unit: str = "nats") -> str:
+    """Returns which job's loss is lowest, how far behind the next is, and why that proves little."""
+    told = []
+    for contender in contenders:
+        job = contender.job
+        if job is None:
+            continue
+        loss = job.progress.val_loss if job.progress.val_loss is not None else job.progress.loss
+        if loss is not None and isfinite(loss):
+            told.append((loss, contender, job))
+    diverged = [c.name for c in contenders if _has_diverged(c)]
+    tail = f" {', '.join(diverged)} diverged." if diverged else ""
+    told.sort(key=lambda t: t[0])
+    if len(told) < 2:
+        return f"{len(contenders)} jobs side by side.{tail}"
+    (best, first, job), (after, second, other) = told[0], told[1]
+    steps = (
+        f"at step {job.progress.step:,}"
+        if job.progress.step == other.progress.step
+        else f"at step {job.progress.step:,}, the other at {other.progress.step:,}"
+    )
+    cost = ""
+    if job.memory and other.memory:
+        cost = f" for {price(job.memory.state_bytes, other.memory.state_bytes)} of state"
+    same = job.spec.recipe == other.spec.recipe and job.spec.seed == other.spec.seed
+    caution = "one run each, so no band" if same else "other data, seed or model, so not to be paired"
+    return f"{first.name} is {nats(after - best)} {unit} below {second.name}{cost}, {steps}: {caution}.{tail}"
+
+
+def _has_diverged(contender: Contender) -> bool:
+    job = contender.job
+    return bool(
+        job
+        and job.progress.step > 0
+        and (job.progress.loss is None or not isfinite(job.progress.loss))
+        and job.state in {JobState.SUCCEEDED, JobState.RUNNING}
+    )
+
+
+def _is_exact(contender: Contender) -> bool:
+    return contender.shadow is not None and isinstance(contender.shadow.cover, SingletonsSpec)
+
+
+def _name(contender: Contender) -> str:
+    return contender.name.removesuffix(", trains")
