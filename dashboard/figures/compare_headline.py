@@ -25,14 +25,11 @@ def shadows_sentence(contenders: Sequence[Contender], facts: Sequence[Facts], te
         return f"{len(contenders)} covers on the same gradients of {tensor}."
     tightest = min(told, key=lambda t: (round(t[2] / _TIE_BITS), t[1]))
     cheapest = min(told, key=lambda t: (t[1], t[2]))
+    where = f"On {tensor}, {_name(tightest[0])} spreads {bits(tightest[2])} bits with {size(tightest[1])}"
     if tightest[0] is cheapest[0]:
-        return (
-            f"{_name(cheapest[0])} is the cheapest and none here spreads less: {bits(cheapest[2])} bits for "
-            f"{size(cheapest[1])}."
-        )
+        return f"{where}; none here is cheaper or spreads less."
     return (
-        f"{_name(tightest[0])} spreads {bits(tightest[2])} bits for {size(tightest[1])}; {_name(cheapest[0])} "
-        f"{bits(cheapest[2])} bits for {price(cheapest[1], tightest[1])}."
+        f"{where}; {_name(cheapest[0])}, with {price(cheapest[1], tightest[1])}, spreads {bits(cheapest[2])}."
     )
 
 
@@ -52,17 +49,15 @@ def jobs_sentence(contenders: Sequence[Contender], unit: str = "nats") -> str:
     if len(told) < 2:
         return f"{len(contenders)} jobs side by side.{tail}"
     (best, first, job), (after, second, other) = told[0], told[1]
-    steps = (
-        f"at step {job.progress.step:,}"
-        if job.progress.step == other.progress.step
-        else f"at step {job.progress.step:,}, the other at {other.progress.step:,}"
-    )
+    if any(told_job.spec.recipe != job.spec.recipe for _, _, told_job in told):
+        return f"{len(contenders)} jobs of different recipes: their losses are not to be compared.{tail}"
     cost = ""
     if job.memory and other.memory:
         cost = f" for {price(job.memory.state_bytes, other.memory.state_bytes)} of state"
-    same = job.spec.recipe == other.spec.recipe and job.spec.seed == other.spec.seed
-    caution = "one run each, so no band" if same else "other data, seed or model, so not to be paired"
-    return f"{first.name} is {nats(after - best)} {unit} below {second.name}{cost}, {steps}: {caution}.{tail}"
+    caution = "one run each, so no band" if job.spec.seed == other.spec.seed else "other seeds, so not paired"
+    if job.progress.step != other.progress.step:
+        caution = f"at step {job.progress.step:,}, the other at {other.progress.step:,}"
+    return f"{first.name} is {nats(after - best)} {unit} below {second.name}{cost}: {caution}.{tail}"
 
 
 def _has_diverged(contender: Contender) -> bool:

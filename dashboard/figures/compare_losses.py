@@ -9,10 +9,11 @@ from typing import Any
 
 from dashboard.figures.chart import Chart, Column, Key, Table
 from dashboard.figures.compare_sources import Contender
-from dashboard.figures.compare_words import color, key, line, markup, nats
+from dashboard.figures.compare_words import color, is_wide, key, line, log_range, markup, nats
 from sm3.remote.comparison_views import ComparisonStatistics
 from sm3.remote.wire import Series
 
+_FAR = 12.0
 NAMES = {"val_loss": "validation loss", "loss": "training loss"}
 
 
@@ -101,10 +102,10 @@ def differences_chart(
     """Returns each contender's loss minus the reference's, at the same seed and step, with its band if there is one."""
     data: list[dict[str, Any]] = []
     rows: list[tuple[str | int | float | None, ...]] = []
-    values: list[float] = []
+    values: list[list[float]] = []
     for difference in differences:
         place, name = difference.contender.place, difference.contender.name
-        steps = list(difference.steps)
+        steps, late = list(difference.steps), list[float]()
         banded = [
             (s, lo, hi)
             for s, lo, hi in zip(steps, difference.low, difference.high, strict=True)
@@ -118,26 +119,26 @@ def differences_chart(
                 "x": xs + xs[::-1],
                 "y": highs + lows[::-1],
                 "fill": "toself",
-                "fillcolor": color(place, 0.14),
+                "fillcolor": color(place, 0.1),
                 "line": {"width": 0},
                 "hoverinfo": "skip",
             })
             tail = banded[len(banded) // 3 :]
-            values += [lo for _, lo, _ in tail] + [hi for _, _, hi in tail]
+            late += [lo for _, lo, _ in tail] + [hi for _, _, hi in tail]
         drawn = line(place, steps, list(difference.mean), hoverinfo="all", name=markup(name))
         drawn[0]["hovertemplate"] = (
             f"{markup(name)} − {markup(reference.name)}<br>step %{{x:,}}: %{{y:+.4f}}<extra></extra>"
         )
         data += drawn
         means = [m for m in difference.mean if m is not None]
-        values += means[len(means) // 3 :]
+        values.append(late + means[len(means) // 3 :])
         rows += [
             (name, *row) for row in zip(steps, difference.mean, difference.low, difference.high, strict=True)
         ]
     has_band = any(row[3] is not None for row in rows)
     percent = f"{100 * (confidence or 0):g} %"
     band = f"band: {percent} at each step" if has_band else "no band: it takes two seeds"
-    reach = max((abs(v) for v in values), default=0.0) * 1.15
+    reach = _reach(values)
     return Chart(
         name=f"difference in {NAMES[series]} to {reference.name}",
         title=f"Difference to {reference.name}, {unit}",
@@ -242,8 +243,16 @@ def _range(lows: Sequence[float], highs: Sequence[float]) -> dict[str, Any]:
     if not lows:
         return {}
     low, high = min(lows), max(highs)
+    if is_wide([low, high]):
+        return log_range(low, high)
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return {"range": [low - room, high + room]}
+
+
+def _reach(values: Sequence[Sequence[float]]) -> float:
+    """Returns how far up and down to draw: one contender far off must not flatten the others to a line."""
+    reaches = [reach for found in values if (reach := max((abs(v) for v in found), default=0.0)) > 0]
+    return 1.15 * min(max(reaches), _FAR * min(reaches)) if reaches else 0.0
 
 
 def _steps_axis() -> dict[str, Any]:

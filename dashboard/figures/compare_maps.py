@@ -44,6 +44,7 @@ class Facts:
         step: of the frame.
         arrays: of the frame.
         missing: why there is nothing to show; '' where there is.
+        has_cover: whether the optimizer keeps sums over sets of entries, so that there is a bound.
     """
 
     shape: tuple[int, ...] | None = None
@@ -56,6 +57,7 @@ class Facts:
     step: int | None = None
     arrays: Arrays | None = None
     missing: str = ""
+    has_cover: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,13 @@ class Panel:
         """Returns the JSON that the component gets; the grid as 16-bit numbers, 1/256 of a bit or decade each."""
         rows, columns = self.edges()
         measured = f"level {bits(self.facts.level)} · spread {bits(self.facts.spread)} bits"
+        measured = measured if self.facts.spread is not None else "level and spread not recorded"
         return {
             "name": self.name,
             "glyph": glyph(self.place),
             "color": color(self.place),
             "bytes": size(self.facts.num_bytes),
-            "line": measured if self.facts.spread is not None else "tightness not recorded",
+            "line": measured if self.facts.has_cover else "no cover",
             "rows": rows,
             "columns": columns,
             "z": None if self.grid is None else _packed(self.grid),
@@ -138,7 +141,7 @@ def panel(contender: Contender, facts: Facts, tensor: str, show: str) -> Panel:
             else nu_of(facts.arrays, contender.at, tensor, facts.shape)
         )
         if found is None:
-            message = _unrecorded(contender, show)
+            message = _unrecorded(contender, facts, show)
         else:
             grid, widths = pooled(flat(np.asarray(found, np.float64), facts.shape), extent)
             if show == "nu":
@@ -232,7 +235,9 @@ def _packed(grid: Grid) -> str:
     return base64.b64encode(numbers.astype("<i2").tobytes()).decode("ascii")
 
 
-def _unrecorded(contender: Contender, show: str) -> str:
+def _unrecorded(contender: Contender, facts: Facts, show: str) -> str:
+    if not facts.has_cover:
+        return "This optimizer has no cover, so there is no bound to show."
     if show == "tightness":
         return "No map of tightness was recorded: name this tensor in record.truth."
     if contender.shadow is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, isfinite, log10
+from itertools import pairwise
+from math import ceil, floor, isfinite, log2, log10
 from typing import Any
 
 from dashboard.figures.chart import Chart, Column, Key, Table
 from dashboard.figures.compare_sources import Contender
-from dashboard.figures.compare_words import color, key, markup, size, symbol
+from dashboard.figures.compare_words import color, is_wide, key, log_range, markup, size, symbol
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def pareto_chart(
             "line": {"color": "@muted", "width": 1, "dash": "dot"},
             "hoverinfo": "skip",
         })
-    for p in known:
+    price_axis, value_axis = byte_axis([p.num_bytes or 1 for p in known], price), _value_range(known)
+    sides = _sides(known, best, (price_axis, value_axis)) if known else []
+    for p, side in zip(known, sides, strict=True):
         place, is_best = p.contender.place, p in best
         data.append({
             "type": "scatter",
@@ -73,7 +76,7 @@ def pareto_chart(
             "x": [p.num_bytes],
             "y": [p.value],
             "text": [markup(p.contender.name)],
-            "textposition": _side(p, known),
+            "textposition": side,
             "textfont": {"size": 12, "color": "@text"},
             "cliponaxis": False,
             "marker": {
@@ -112,8 +115,8 @@ def pareto_chart(
         data=data,
         layout={
             "margin": {"l": 52, "r": 24, "t": 16, "b": 40},
-            "xaxis": byte_axis([p.num_bytes or 1 for p in known], price),
-            "yaxis": {"nticks": 6} | _value_range(known),
+            "xaxis": price_axis,
+            "yaxis": {"nticks": 6} | value_axis,
         },
         keys=(
             Key("filled: nothing cheaper is as good", "@muted", glyph="●"),
@@ -127,25 +130,31 @@ def pareto_chart(
 
 
 def byte_axis(values: Sequence[int], title: str) -> dict[str, Any]:
-    """Returns a log axis with room on both sides and ticks at powers of two that read as bytes."""
+    """Returns a log axis with ticks at powers of two or, where all cost about the same, at the ends."""
     low, high = (min(values), max(values)) if values else (1, 1024)
-    low_power, high_power = floor(log10(low) / log10(2)), ceil(log10(high) / log10(2))
-    stride = max(1, ceil((high_power - low_power + 1) / 5))
-    ticks = [2**power for power in range(low_power - stride, high_power + stride + 1, stride)]
-    room = max(0.12 * log10(high / low), 0.06)
+    span = log10(high / low)
+    room = max(0.14 * span, 0.0005)
+    if high / low > 4:
+        low_power, high_power = floor(log2(low)), ceil(log2(high))
+        stride = max(1, ceil((high_power - low_power + 1) / 5))
+        ticks: list[float] = [2**power for power in range(low_power, high_power + stride, stride)]
+    else:
+        ticks = sorted({low, high})
     return {
         "type": "log",
-        "range": [log10(low) - room, log10(high) + 1.6 * room],
-        "tickvals": ticks if high / low > 4 else _between(low, high),
-        "ticktext": [size(tick) for tick in (ticks if high / low > 4 else _between(low, high))],
+        "range": [log10(low) - room, log10(high) + room],
+        "tickvals": ticks,
+        "ticktext": [size(tick, digits=4 if high / low < 1.1 else 3) for tick in ticks],
         "title": {"text": f"{title}, log scale", "standoff": 4},
-        "minor": {"ticks": ""},
     }
 
 
-def _between(low: int, high: int) -> list[float]:
-    """Returns ends and middle of a narrow range, where powers of two would be too far apart."""
-    return [low] if low == high else [low, high] if high / low < 1.2 else [low, (low * high) ** 0.5, high]
+def breadth(points: Sequence[Point]) -> str:
+    """Returns by how much the bytes differ at most, where that is so little that a log axis would deceive; else ''."""
+    known = [p.num_bytes for p in points if p.num_bytes]
+    if len(known) < 2 or max(known) > 1.25 * min(known):
+        return ""
+    return f"all within {100 * (max(known) / min(known) - 1):.2g} % of bytes"
 
 
 def _value_range(known: Sequence[Point]) -> dict[str, Any]:
@@ -154,6 +163,8 @@ def _value_range(known: Sequence[Point]) -> dict[str, Any]:
     lows = [p.value if p.low is None else p.low for p in known if p.value is not None]
     highs = [p.value if p.high is None else p.high for p in known if p.value is not None]
     low, high = min(lows), max(highs)
+    if is_wide([low, high]):
+        return log_range(low, high)
     room = 0.12 * (high - low) or max(0.1 * abs(high), 0.1)
     return {"range": [low - room, high + room]}
 
@@ -172,16 +183,64 @@ def _error(p: Point) -> dict[str, Any]:
     }
 
 
-def _side(p: Point, known: Sequence[Point]) -> str:
-    """Returns where a point's name goes: to the side that has room, above or below where a neighbour is close."""
-    prices = sorted(q.num_bytes or 1 for q in known)
-    low, high = log10(prices[0]), log10(prices[-1])
-    at = 0.5 if high == low else (log10(p.num_bytes or 1) - low) / (high - low)
-    crowd = [
-        q for q in known if abs(log10((q.num_bytes or 1) / (p.num_bytes or 1))) < 0.15 * max(high - low, 0.01)
-    ]
-    if len(crowd) > 1:
-        order = sorted(crowd, key=lambda q: q.value or 0.0)
-        rise = "bottom" if order.index(p) < len(order) / 2 else "top"
-        return f"{rise} {'left' if at > 0.7 else 'right' if at < 0.3 else 'center'}"
-    return "middle left" if at > 0.7 else "middle right"
+def _sides(
+    known: Sequence[Point], best: Sequence[Point], axes: tuple[dict[str, Any], dict[str, Any]]
+) -> list[str]:
+    """Returns where each name goes: where it covers least of names, symbols and stair, on a card of usual size."""
+    (left, right), (low, high) = axes[0]["range"], axes[1]["range"]
+    is_log = axes[1].get("type") == "log"
+
+    def at(p: Point) -> tuple[float, float]:
+        value = log10(p.value or 1.0) if is_log else p.value or 0.0
+        across = (log10(p.num_bytes or 1) - left) / (right - left)
+        return across * _WIDTH_PX, (high - value) / (high - low) * _HEIGHT_PX
+
+    places = [at(p) for p in known]
+    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in places]
+    for (x, y), (after, below) in pairwise([at(p) for p in best]):
+        taken += [(x, y - 2, after, y + 2), (after - 2, y, after + 2, below)]
+    sides = []
+    for p, (x, y) in zip(known, places, strict=True):
+        width = 6.5 * len(p.contender.name) + 4
+        boxes = {side: _box(side, x, y, width) for side in _SIDES}
+        chosen = min(_SIDES, key=lambda side: (_cost(boxes[side], taken), _SIDES.index(side)))
+        taken.append(boxes[chosen])
+        sides.append(chosen)
+    return sides
+
+
+_SIDES = (
+    "middle right",
+    "middle left",
+    "top center",
+    "bottom center",
+    "top right",
+    "bottom right",
+    "top left",
+    "bottom left",
+)
+_WIDTH_PX, _HEIGHT_PX = 340.0, 190.0
+_Box = tuple[float, float, float, float]
+
+
+def _box(side: str, x: float, y: float, width: float) -> _Box:
+    up, along = side.split()
+    left = {"left": x - 8 - width, "right": x + 8, "center": x - width / 2}[along]
+    top = {"top": y - 24, "middle": y - 8, "bottom": y + 8}[up]
+    return left, top, left + width, top + 16
+
+
+def _cost(box: _Box, taken: Sequence[_Box]) -> float:
+    """Returns how much of ``box`` is covered by others or lies outside of the card."""
+    left, top, right, bottom = box
+    outside = (
+        max(0.0, -left)
+        + max(0.0, right - _WIDTH_PX - 16)
+        + max(0.0, -top - 8)
+        + max(0.0, bottom - _HEIGHT_PX)
+    )
+    covered = sum(
+        max(0.0, min(right, r) - max(left, x)) * max(0.0, min(bottom, b) - max(top, t))
+        for x, t, r, b in taken
+    )
+    return covered + 16 * outside

@@ -9,8 +9,8 @@ from dashboard.figures.compare_sources import OWN, Contender
 from dashboard.figures.paths import flatten
 
 
-def settings_chart(contenders: Sequence[Contender]) -> Chart:
-    """Returns the table of what differs, a row a setting and a column a contender."""
+def settings_chart(contenders: Sequence[Contender], *, height_px: int | None = None) -> Chart:
+    """Returns the table of what differs, a row a setting and a column a contender; as high as it needs, or as given."""
     rows = differing(contenders)
     columns = (Column("setting"), *(Column(contender.name) for contender in contenders))
     return Chart(
@@ -19,7 +19,7 @@ def settings_chart(contenders: Sequence[Contender]) -> Chart:
         alt=f"{len(rows)} settings differ: {', '.join(rows) or 'none'}.",
         table=Table(columns, tuple((path, *row) for path, row in rows.items())),
         about="all others are equal" if rows else "none: these are the same settings",
-        height_px=min(320, 96 + 32 * max(1, len(rows))),
+        height_px=height_px or min(336, 88 + 33 * max(1, len(rows))),
     )
 
 

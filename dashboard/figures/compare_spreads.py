@@ -11,8 +11,8 @@ from dashboard.figures.compare_words import key, line, markup
 from sm3.remote.wire import Series
 
 MEANINGS = {
-    "spread": ("Spread of tightness", "standard deviation within the tensor: what tuning cannot absorb"),
-    "level": ("Level of tightness", "median: acts like a smaller learning rate"),
+    "spread": ("Spread by step", "what tuning cannot absorb"),
+    "level": ("Level by step", "acts like a smaller learning rate"),
 }
 
 

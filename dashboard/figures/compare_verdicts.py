@@ -119,24 +119,18 @@ def _is_cheaper(one: Standing, base: Standing) -> bool:
 def _said(one: Standing, base: Standing, confidence: float, unit: str, *, has_cheaper: bool) -> str:
     assert one.mean is not None
     cost = f" for {price(one.num_bytes, base.num_bytes)} of state" if one.num_bytes and base.num_bytes else ""
-    band = ""
-    if one.low is not None and one.high is not None:
-        band = f" ({100 * confidence:g} % band {nats(one.low)} to {nats(one.high)})"
-    gap = nats(abs(one.mean))
+    gap, signed = nats(abs(one.mean)), f"{'+' if one.mean > 0 else ''}{nats(one.mean)} {unit}"
+    if one.low is None or one.high is None:
+        side = "above" if one.mean > 0 else "below"
+        return f"{one.name} ends {gap} {unit} {side} {base.name}{cost}; one pair of figures, so no band."
+    band = f"{100 * confidence:g}\u00a0% band {nats(one.low)} to {nats(one.high)}"
     match one.verdict:
         case Verdict.LOWER:
-            return f"{one.name} ends {gap} {unit} below {base.name}{cost}{band}."
+            return f"{one.name} ends {gap} {unit} below {base.name}{cost} ({band})."
         case Verdict.HIGHER:
             lead = "No cheaper cover holds: " if has_cheaper else ""
-            return f"{lead}{one.name} loses {gap} {unit} to {base.name}{cost}{band}."
-        case Verdict.EVEN:
-            signed = f"{'+' if one.mean > 0 else ''}{nats(one.mean)}"
-            return (
-                f"{one.name} cannot be told from {base.name}{cost}: {signed} {unit}, and the "
-                f"{100 * confidence:g} % band from {nats(one.low or 0.0)} to {nats(one.high or 0.0)} holds 0."
-            )
-    side = "above" if one.mean > 0 else "below"
-    return f"{one.name} ends {gap} {unit} {side} {base.name}{cost}; one pair of figures, so no band."
+            return f"{lead}{one.name} loses {gap} {unit} to {base.name}{cost} ({band})."
+    return f"{one.name} cannot be told from {base.name} ({signed}, {band}){cost}."
 
 
 def verdicts_chart(
@@ -175,9 +169,9 @@ def verdicts_chart(
                 Column("state", "bytes", "B"),
                 Column("× reference", "number"),
                 Column("final loss", "number", unit),
-                Column("difference", "number", unit),
-                Column(f"{percent} low", "number", unit),
-                Column(f"{percent} high", "number", unit),
+                Column("difference", "signed", unit),
+                Column(f"{percent} low", "signed", unit),
+                Column(f"{percent} high", "signed", unit),
                 Column("spread", "number", "bits"),
                 Column("runs done"),
             ),
@@ -185,7 +179,7 @@ def verdicts_chart(
             tuple(s.name for s in found),
         ),
         note=_band_note(found, statistics),
-        height_px=min(360, 132 + 33 * len(found)),
+        height_px=min(400, 92 + 33 * len(found) + (40 if len(found) > 8 else 0)),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import Any, Literal
+from collections.abc import Sequence
+from math import ceil, isfinite, log10
+from typing import Any
 
 from dashboard.figures.chart import Key
 
-Dash = Literal["solid", "dash", "dot", "dashdot"]
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 _GLYPHS = ("●", "■", "◆", "▲", "✚", "✖", "★")
@@ -70,11 +70,11 @@ def markup(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("%{", "%\u2060{")
 
 
-def size(num_bytes: float | None) -> str:
-    """Returns bytes with three significant digits in a binary unit.
+def size(num_bytes: float | None, digits: int = 3) -> str:
+    """Returns bytes with so many significant digits in a binary unit.
 
     >>> size(8704), size(4), size(None)
-    ('8.50 KiB', '4 B', 'bytes not known')
+    ('8.5 KiB', '4 B', 'bytes not known')
     """
     if num_bytes is None:
         return "bytes not known"
@@ -84,7 +84,23 @@ def size(num_bytes: float | None) -> str:
         units.pop(0)
     if units[0] == "B":
         return f"{amount:.0f} B"
-    return f"{amount:.0f} {units[0]}" if amount >= 100 else f"{amount:.3g} {units[0]}"
+    return f"{amount:.0f} {units[0]}" if amount >= 10**digits else f"{amount:.{digits}g} {units[0]}"
+
+
+def is_wide(values: Sequence[float]) -> bool:
+    """Whether values are all positive and so far apart that only a log axis shows them all."""
+    return bool(values) and min(values) > 0 and max(values) > 50 * min(values)
+
+
+def log_range(low: float, high: float) -> dict[str, Any]:
+    """Returns a log axis over whole decades: ticks nowhere else."""
+    room = 0.05 * log10(high / low) if high > low else 0.1
+    return {
+        "type": "log",
+        "dtick": max(1, ceil(log10(high / low) / 6)),
+        "range": [log10(low) - room, log10(high) + room],
+        "exponentformat": "power",
+    }
 
 
 def bits(value: float | None) -> str:
@@ -97,27 +113,33 @@ def bits(value: float | None) -> str:
 def nats(value: float) -> str:
     """Returns a difference in loss with two significant digits at least, and a true minus.
 
-    >>> nats(-0.0123), nats(1.5)
-    ('−0.012', '1.50')
+    >>> nats(-0.0123), nats(1.5), nats(12345.6)
+    ('−0.012', '1.50', '12,346')
     """
+    if abs(value) >= 100:
+        return f"{value:,.0f}".replace("-", "−")
     digits = 2 if abs(value) >= 0.1 else 3 if abs(value) >= 0.01 else 4
     text = f"{value:.{digits}f}"
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def price(num_bytes: float, than: float) -> str:
-    """Returns what one costs beside another.
+    """Returns what one costs beside another; a share's sign stays on the line of its number.
 
-    >>> price(103, 100), price(1, 100), price(300, 100), price(100, 100)
-    ('3.0 % more bytes', '99 % fewer bytes', '3.0× the bytes', 'the same bytes')
+    >>> price(1, 100), price(300, 100), price(100, 100)
+    ('100× fewer bytes', '3.0× the bytes', 'the same bytes')
     """
-    ratio = num_bytes / than
-    if ratio >= 2:
-        return f"{ratio:,.1f}× the bytes" if ratio < 100 else f"{ratio:,.0f}× the bytes"
-    share = abs(ratio - 1) * 100
     if num_bytes == than:
         return "the same bytes"
-    text = (
-        f"{share:.0f}" if 9.95 <= share < 99 else f"{share:.1f}" if 0.05 <= share < 99.9 else f"{share:.3g}"
-    )
-    return f"{text} % {'more' if ratio > 1 else 'fewer'} bytes"
+    ratio = num_bytes / than
+    if ratio >= 2:
+        return f"{_times(ratio)} the bytes"
+    if ratio <= 0.5:
+        return f"{_times(1 / ratio)} fewer bytes"
+    share = abs(ratio - 1) * 100
+    text = f"{share:.0f}" if share >= 9.95 else f"{share:.1f}" if share >= 0.05 else f"{share:.1g}"
+    return f"{text}\u00a0% {'more' if ratio > 1 else 'fewer'} bytes"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}×" if ratio < 9.95 else f"{ratio:,.0f}×"

@@ -15,7 +15,7 @@ from dashboard.figures.compare_losses import (
     losses_chart,
 )
 from dashboard.figures.compare_maps import panel, scale, shown
-from dashboard.figures.compare_pareto import Point, pareto_chart
+from dashboard.figures.compare_pareto import Point, breadth, pareto_chart
 from dashboard.figures.compare_settings import settings_chart
 from dashboard.figures.compare_sources import Asked, Contender, Source
 from dashboard.figures.compare_spreads import bits_chart
@@ -125,10 +125,10 @@ def _spread_pareto(found: Found, recorded: Recorded) -> Chart:
     return pareto_chart(
         points,
         name=f"bytes against spread of {recorded.tensor}",
-        title="What bytes buy: spread of tightness, bits",
+        title="Bytes against spread, bits",
         value=Column("spread", "number", "bits"),
         price="accumulators of this tensor",
-        about="lower and further left is better",
+        about="lower left is better",
         revision=f"spread-{recorded.tensor}-{len(points)}",
     )
 
@@ -138,10 +138,10 @@ def _loss_pareto(found: Found, recorded: Recorded) -> Chart:
     return pareto_chart(
         points,
         name="bytes against loss",
-        title=f"What bytes buy: {NAMES[recorded.series]}, {_UNIT}",
+        title=f"Bytes against {NAMES[recorded.series]}, {_UNIT}",
         value=Column(NAMES[recorded.series], "number", _UNIT),
         price="optimizer state",
-        about="" if recorded.statistics is None else "mean of the runs that are done; bars: the seeds' range",
+        about=breadth(points) or ("" if recorded.statistics is None else "bars: all seeds"),
         revision=f"loss-{recorded.series}-{len(points)}",
     )
 
@@ -197,14 +197,14 @@ def _tables(want: Asked, found: Found, recorded: Recorded) -> None:
         spreads = {c.key: f.spread for c, f in zip(found.shown, recorded.facts, strict=True)}
         table = verdicts_chart(standings(recorded.statistics), recorded.statistics, spreads, _UNIT)
         charts.mount(table, _VERDICTS, _pick_reference)
-    settings, spread = (
-        st.columns([2, 1], gap="small") if want.source is not Source.SHADOWS else (st.container(), None)
-    )
-    with settings:
+    if want.source is Source.SHADOWS:
         charts.mount(settings_chart(found.shown), "compare_settings")
-    if spread is not None:
-        with spread:
-            charts.mount(_spread_pareto(found, recorded), "compare_spread")
+        return
+    settings, spread = st.columns([2, 1], gap="small")
+    with settings:
+        charts.mount(settings_chart(found.shown, height_px=336), "compare_settings")
+    with spread:
+        charts.mount(_spread_pareto(found, recorded), "compare_spread")
 
 
 def _pick_reference() -> None:

@@ -31,6 +31,7 @@ from sm3.remote.wire import JobView, Series, TensorInfo
 
 _KEPT = "compare/kept"
 _MAX_KEPT = 1000
+_FEWEST_POINTS = 3
 _PARTS = ("level", "spread")
 Answer = TypeVar("Answer")
 
@@ -176,7 +177,10 @@ def _kept(key: Hashable, job: JobView, call: Callable[[], Answer]) -> Answer:
 
 
 def _series(client: Client, job_id: str, names: Sequence[str], max_points: int) -> dict[str, Series]:
-    return client.metrics(job_id, names, max_points=max_points).series
+    """Returns those of the series that are recorded; the service refuses a question for any other."""
+    available = client.metrics(job_id, max_points=_FEWEST_POINTS).available
+    wanted = [name for name in names if name in available]
+    return client.metrics(job_id, wanted, max_points=max_points).series if wanted else {}
 
 
 def _tensors(client: Client, job: JobView) -> tuple[TensorInfo, ...]:
@@ -286,6 +290,7 @@ def _facts(
         spread_high=value("spread_hi"),
         step=shown_step,
         arrays=found,
+        has_cover=contender.shadow is not None or bool(info.cover),
     )
 
 

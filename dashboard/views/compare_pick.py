@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.figures.compare_losses import NAMES
 from dashboard.figures.compare_sources import Asked, Source, race_label, shadows_label
+from dashboard.figures.compare_words import glyph
 from dashboard.figures.labels import job_label
 from dashboard.views.compare_fetch import Choices, Found, Recorded
 
@@ -58,7 +59,7 @@ def controls(want: Asked, there: Choices, found: Found, recorded: Recorded | Non
                 lambda: _write(series=_value("series")),
             )
     if len(found.contenders) > 2:
-        names = {c.key: c.name for c in found.contenders}
+        names = {c.key: f"{glyph(c.place)} {c.name}" for c in found.contenders}
         _many("covers", "Covers", list(names), [c.key for c in found.shown], lambda k: names.get(k, k))
 
 

@@ -198,6 +198,6 @@ class Maps {
       });
     }
     this.over.replaceChildren(...marks);
-    say(this.readout, this.at ? readout(this.data, this.grids, this.at.row, this.at.column) : "Point at an entry, or use the arrow keys: every cover says its number there. Drag to zoom all, double-click to reset.");
+    say(this.readout, this.at ? readout(this.data, this.grids, this.at.row, this.at.column) : "Point at a cell, or walk with the arrow keys: every cover tells its number there, the largest of the cell's entries. Drag to zoom all, double-click to reset.");
   }
 }

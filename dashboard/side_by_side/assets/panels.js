@@ -2,10 +2,10 @@
 
 import { power, reading } from "../kit/words.js";
 
-export const PLOT_PX = 184;
+export const PLOT_PX = 176;
 const HEAD_PX = 44;
 const GAP_PX = 16;
-const MIN_PX = 176;
+const MIN_PX = 150;
 const MARGIN = { l: 48, r: 56, t: 0, b: 40 };
 const UNIT = 256;
 const NOTHING = -(2 ** 15);
@@ -55,7 +55,7 @@ export function figure(given, grids, range, width, theme, tint) {
     hovermode: false,
     dragmode: "zoom",
     annotations: [],
-    coloraxis: { cmin: range[0], cmax: range[1], colorscale: "Viridis", colorbar: colorbar(given, range, theme, rows > 1 ? PLOT_PX / inner.height : PLOT_PX / inner.height) },
+    coloraxis: { cmin: range[0], cmax: range[1], colorscale: "Viridis", colorbar: colorbar(given, range, theme, PLOT_PX / inner.height) },
   };
   panels.forEach((panel, k) => {
     const [column, row] = [k % columns, Math.floor(k / columns)];
@@ -78,7 +78,7 @@ export function figure(given, grids, range, width, theme, tint) {
 }
 
 function heading(panel, width, shade, theme) {
-  const room = Math.floor((width - 16) / 7.4);
+  const room = Math.floor((width - 16) / 6.6);
   const [name, cost] = [panel.name, panel.bytes];
   const fits = room - cost.length - 5;
   const short = name.length > fits ? `${name.slice(0, Math.max(3, fits - 1))}…` : name;
