@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 from dashboard.figures.chart import Chart, Column, Key, Table
@@ -49,7 +49,7 @@ def losses_chart(
             steps, values = smoothed(run.series, series)
             good = [v for v in values if v is not None]
             lows += [min(good)] if good else []
-            highs += [sorted(good)[int(0.98 * (len(good) - 1))]] if good else []
+            highs += [sorted(good)[ceil(0.98 * (len(good) - 1))]] if good else []
             drawn = line(contender.place, steps, values, name=markup(contender.name), hoverinfo="all")
             if number:
                 drawn = drawn[:1]
