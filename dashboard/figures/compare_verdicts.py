@@ -97,7 +97,8 @@ def race_sentence(found: Sequence[Standing], reference: str, confidence: float, 
         furthest = max((s.last_step for s in found), default=0)
         if all(s.verdict in {Verdict.REFERENCE, Verdict.DIVERGED, Verdict.ENDED} for s in found):
             return f"No pair of runs came to its end, so nothing can be told against {reference}.{tail}"
-        return f"{len(found)} covers race: {done} of {runs} runs are done, the furthest at step {furthest:,}.{tail}"
+        far = f"the furthest at step {furthest:,}" if furthest else "none at a step yet"
+        return f"{len(found)} covers race: {done} of {runs} runs are done, {far}.{tail}"
     best = _telling(told, base)
     return _said(best, base, confidence, unit, has_cheaper=any(_is_cheaper(s, base) for s in told)) + tail
 
