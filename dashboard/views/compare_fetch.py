@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,8 @@ from sm3.remote.ledger_specs import LedgerSpec, TensorSpec
 from sm3.remote.optimizer_specs import Sm3Spec
 from sm3.remote.wire import JobView, Series, TensorInfo
 
+_CHOICES = "compare/choices"
+_CHOICES_S = 15.0
 _KEPT = "compare/kept"
 _MAX_KEPT = 1000
 _FEWEST_POINTS = 3
@@ -84,8 +87,18 @@ class Recorded:
 
 
 def choices(client: Client) -> Choices:
-    """Returns the newest races and jobs."""
-    return Choices(client.comparisons(limit=50).items, client.jobs(limit=200).items)
+    """Returns the newest races and jobs, asked for anew only after a while: lists need not follow every refresh."""
+    kept: tuple[float, Choices] | None = st.session_state.get(_CHOICES)
+    if kept is not None and (kept[1].races or kept[1].jobs) and time.monotonic() - kept[0] < _CHOICES_S:
+        return kept[1]
+    found = Choices(client.comparisons(limit=50).items, client.jobs(limit=100).items)
+    st.session_state[_CHOICES] = (time.monotonic(), found)
+    return found
+
+
+def forget_choices() -> None:
+    """Has the lists asked for anew: something was launched."""
+    st.session_state.pop(_CHOICES, None)
 
 
 def find(client: Client, want: Asked) -> Found:
@@ -163,17 +176,22 @@ def _if_there(call: Callable[[], Answer], said: list[str], what: str) -> Answer 
         return None
 
 
-def _kept(key: Hashable, job: JobView, call: Callable[[], Answer]) -> Answer:
-    """Returns the answer of ``call``, from memory where the job has ended and so nothing of it changes."""
-    if not job.state.is_final:
-        return call()
+def _kept(key: Hashable, is_settled: Callable[[Answer], bool], call: Callable[[], Answer]) -> Answer:
+    """Returns the answer of ``call``, from memory where it was settled: nothing of it can change any more."""
     kept: dict[Hashable, Any] = st.session_state.setdefault(_KEPT, {})
-    if key not in kept:
+    if key in kept:
+        known: Answer = kept[key]
+        return known
+    answer = call()
+    if is_settled(answer):
         if len(kept) >= _MAX_KEPT:
             kept.clear()
-        kept[key] = call()
-    answer: Answer = kept[key]
+        kept[key] = answer
     return answer
+
+
+def _has_ended(job: JobView) -> Callable[[object], bool]:
+    return lambda _: job.state.is_final
 
 
 def _series(client: Client, job_id: str, names: Sequence[str], max_points: int) -> dict[str, Series]:
@@ -184,7 +202,7 @@ def _series(client: Client, job_id: str, names: Sequence[str], max_points: int) 
 
 
 def _tensors(client: Client, job: JobView) -> tuple[TensorInfo, ...]:
-    return _kept(("tensors", job.id), job, lambda: client.tensors(job.id))
+    return _kept(("tensors", job.id), bool, lambda: client.tensors(job.id))
 
 
 def _bits(client: Client, shown: Sequence[Contender], tensor: str) -> dict[str, dict[str, Series]]:
@@ -205,7 +223,7 @@ def _bits(client: Client, shown: Sequence[Contender], tensor: str) -> dict[str, 
         ]
         series = _kept(
             ("bits", job_id, *names),
-            job,
+            _has_ended(job),
             partial(_series, client, job_id, names, 500),
         )
         for c in contenders:
@@ -234,11 +252,8 @@ def _prices(
         for c in shadows
         if c.shadow is not None
     )
-    job = shadows[0].job
-    assert job is not None
     spec = LedgerSpec(tensors=(TensorSpec(name=tensor, shape=shape),), optimizers=optimizers)
-    key = ("prices", tensor, shape, tuple(c.key for c in shadows), job.id)
-    answer = _kept(key, job, lambda: client.ledger(spec))
+    answer = _kept(spec.model_dump_json(), bool, lambda: client.ledger(spec))
     return {c.key: line.total.accumulators_bytes for c, line in zip(shadows, answer.ledgers, strict=True)}
 
 
@@ -271,7 +286,7 @@ def _facts(
         return frame.step, dict(frame.arrays)
 
     try:
-        shown_step, found = _kept(("frame", job.id, at, tensor), job, arrays)
+        shown_step, found = _kept(("frame", job.id, at, tensor), _has_ended(job), arrays)
     except ServiceError as error:
         if error.problem.status != 404:
             raise
@@ -305,7 +320,9 @@ def _value_at(series: Series | None, step: int) -> float | None:
 def _runs(client: Client, contender: Contender, series: str) -> tuple[Run, ...]:
     found = []
     for job in contender.jobs:
-        metrics = _kept(("runs", job.id, series), job, partial(_series, client, job.id, [series], 400))
+        metrics = _kept(
+            ("runs", job.id, series), _has_ended(job), partial(_series, client, job.id, [series], 400)
+        )
         if series in metrics and metrics[series].steps:
             found.append(Run(job.spec.seed, metrics[series]))
     return tuple(found)

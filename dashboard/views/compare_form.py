@@ -11,6 +11,7 @@ from dashboard.figures.equivalents import Equivalents, equivalents, race_equival
 from dashboard.figures.form import faults
 from dashboard.figures.plain import plain
 from dashboard.figures.race import BASES, COVERS, USUAL, base_of, race_of, shadows_of
+from dashboard.views.compare_fetch import forget_choices
 from sm3.remote.client import ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.job_specs import JobSpec
@@ -32,6 +33,7 @@ def invite() -> None:
 def drawer(*, is_open: bool = False) -> None:
     """The form, folded away where there is something to look at."""
     if launched := st.session_state.pop(_OPEN, None):
+        forget_choices()
         st.query_params.clear()
         st.query_params.update(launched)
         st.rerun()

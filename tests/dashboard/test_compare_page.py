@@ -23,7 +23,7 @@ from tests.conftest import RunningService, free_port, tiny_job
 from tests.dashboard.compare_cases import job as made_up
 from tests.dashboard.conftest import OpenPage, RunningDashboard
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(480)]
 
 QKV = "blocks.0.attention.qkv.weight"
 RECORD = {
