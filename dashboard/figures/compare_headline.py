@@ -9,7 +9,6 @@ from dashboard.figures.compare_maps import Facts
 from dashboard.figures.compare_sources import Contender
 from dashboard.figures.compare_words import bits, nats, price, size
 from sm3.remote.cover_specs import SingletonsSpec
-from sm3.remote.wire import JobState
 
 _TIE_BITS = 0.05
 
@@ -61,13 +60,11 @@ def jobs_sentence(contenders: Sequence[Contender], unit: str = "nats") -> str:
 
 
 def _has_diverged(contender: Contender) -> bool:
+    """Whether its newest loss is no number: JSON brings NaN and infinities as null, and there is none before a step."""
     job = contender.job
-    return bool(
-        job
-        and job.progress.step > 0
-        and (job.progress.loss is None or not isfinite(job.progress.loss))
-        and job.state in {JobState.SUCCEEDED, JobState.RUNNING}
-    )
+    if job is None or job.progress.step == 0:
+        return False
+    return job.progress.loss is None or not isfinite(job.progress.loss)
 
 
 def _is_exact(contender: Contender) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from dashboard.figures.labels import job_label
 from sm3.remote.comparison_views import ComparisonView
-from sm3.remote.cover_specs import BlocksSpec, ReshapedSpec, SlicesSpec, UnionSpec
+from sm3.remote.cover_specs import BlocksSpec, ReshapedSpec, SingletonsSpec, SlicesSpec, UnionSpec
 from sm3.remote.optimizer_specs import Sm3Spec
 from sm3.remote.record_specs import ShadowSpec, label_of
 from sm3.remote.wire import JobView
@@ -134,10 +134,15 @@ def of_shadows(job: JobView) -> tuple[Contender, ...]:
     """Returns the cover that ``job`` trains with and its shadows."""
     own = Contender(OWN, f"{optimizer_words(job)}, trains", 0, job, None, (job,))
     shadows = (
-        Contender(label_of(shadow), label_of(shadow), place, job, shadow, (job,))
+        Contender(label_of(shadow), _shadow_name(shadow), place, job, shadow, (job,))
         for place, shadow in enumerate(job.spec.record.shadows, start=1)
     )
     return (own, *shadows)
+
+
+def _shadow_name(shadow: ShadowSpec) -> str:
+    """Returns the shadow's label; that of singletons says what they are: AdaGrad's exact sums."""
+    return f"{label_of(shadow)}, the truth" if isinstance(shadow.cover, SingletonsSpec) else label_of(shadow)
 
 
 def of_race(race: ComparisonView, jobs: Sequence[JobView]) -> tuple[Contender, ...]:
@@ -198,6 +203,16 @@ def settled(want: Asked, races: Sequence[ComparisonView], jobs: Sequence[JobView
         alike = [job.id for job in jobs if job.spec.recipe.name == jobs[0].spec.recipe.name]
         return replace(want, source=source, jobs=tuple(alike[:2]))
     return replace(want, source=source)
+
+
+def address(want: Asked) -> dict[str, str | list[str]]:
+    """Returns the part of the address that says whom ``want`` compares."""
+    found: dict[str, str | list[str]] = {} if want.source is None else {"source": want.source.value}
+    if want.race:
+        found["race"] = want.race
+    if want.jobs:
+        found["job"] = list(want.jobs)
+    return found
 
 
 def loss_series(want: Asked, contenders: Sequence[Contender]) -> str:

@@ -196,6 +196,7 @@ def _band_note(found: Sequence[Standing], statistics: ComparisonStatistics) -> s
         )
     if seeds in {2, 3}:
         said.append("With so few seeds only large differences show: launch more before believing a tie.")
+    said.append("A learning rate tuned for each cover may move them more than the cover does.")
     return " ".join(said)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from dashboard import session
-from dashboard.figures.compare_sources import Asked, asked, settled
+from dashboard.figures.compare_sources import Asked, address, asked, settled
 from dashboard.figures.plain import plain
 from dashboard.views import compare_charts, compare_form, compare_pick, trouble
 from dashboard.views.compare_fetch import Choices, Found, Recorded, choices, find, read
@@ -65,6 +65,7 @@ def _fetched() -> _View | None:
         there = choices(client)
         query = {name: st.query_params.get_all(name) for name in st.query_params}
         want = settled(asked(query), there.races, there.jobs)
+        compare_pick.write(**address(want))  # so that the link still shows this when there are newer ones
         found = find(client, want)
         view = _View(want, there, found, read(client, want, found) if found.shown else None)
     except session.Failure as error:

@@ -205,6 +205,16 @@ def _tensors(client: Client, job: JobView) -> tuple[TensorInfo, ...]:
     return _kept(("tensors", job.id), bool, lambda: client.tensors(job.id))
 
 
+def _one_series(client: Client, job_id: str, name: str, max_points: int) -> dict[str, Series]:
+    """Returns the series, or nothing where it is not recorded yet: one question where `_series` asks two."""
+    try:
+        return client.metrics(job_id, [name], max_points=max_points).series
+    except ServiceError as error:
+        if error.problem.status not in {404, 422}:
+            raise
+        return {}
+
+
 def _bits(client: Client, shown: Sequence[Contender], tensor: str) -> dict[str, dict[str, Series]]:
     """Returns level and spread by step: of all entries where the whole truth is recorded, else of the sample."""
     found: dict[str, dict[str, Series]] = {}
@@ -321,7 +331,7 @@ def _runs(client: Client, contender: Contender, series: str) -> tuple[Run, ...]:
     found = []
     for job in contender.jobs:
         metrics = _kept(
-            ("runs", job.id, series), _has_ended(job), partial(_series, client, job.id, [series], 400)
+            ("runs", job.id, series), _has_ended(job), partial(_one_series, client, job.id, series, 400)
         )
         if series in metrics and metrics[series].steps:
             found.append(Run(job.spec.seed, metrics[series]))

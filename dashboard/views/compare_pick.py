@@ -37,7 +37,7 @@ def controls(want: Asked, there: Choices, found: Found, recorded: Recorded | Non
                 list(shapes),
                 recorded.tensor,
                 lambda name: f"{name}  {' × '.join(map(str, shapes.get(name, ())))}",
-                lambda: _write(tensor=_value("tensor")),
+                lambda: write(tensor=_value("tensor")),
             )
         if want.source is not Source.SHADOWS and recorded is not None:
             keys = {c.key: c.name for c in found.contenders}
@@ -48,7 +48,7 @@ def controls(want: Asked, there: Choices, found: Found, recorded: Recorded | Non
                 list(keys),
                 chosen,
                 lambda k: keys.get(k, k),
-                lambda: _write(reference=_value("reference")),
+                lambda: write(reference=_value("reference")),
             )
             _one(
                 "series",
@@ -56,7 +56,7 @@ def controls(want: Asked, there: Choices, found: Found, recorded: Recorded | Non
                 list(NAMES),
                 recorded.series,
                 lambda s: NAMES[s].removesuffix(" loss"),
-                lambda: _write(series=_value("series")),
+                lambda: write(series=_value("series")),
             )
     if len(found.contenders) > 2:
         names = {c.key: f"{glyph(c.place)} {c.name}" for c in found.contenders}
@@ -71,7 +71,12 @@ def reference_key(want: Asked, found: Found) -> str:
 
 def write(**changed: str | Sequence[str] | None) -> None:
     """Writes choices into the address; None or '' takes one out."""
-    _write(**changed)
+    for name, value in changed.items():
+        wanted = [part for part in ([value] if isinstance(value, str) else value or ()) if part]
+        if not wanted:
+            st.query_params.pop(name, None)
+        elif wanted != st.query_params.get_all(name):
+            st.query_params[name] = wanted
 
 
 def _whose(want: Asked, there: Choices, found: Found) -> None:
@@ -85,7 +90,7 @@ def _whose(want: Asked, there: Choices, found: Found) -> None:
                 list(races),
                 want.race,
                 lambda i: race_label(races[i]),
-                lambda: _write(race=_value("race"), **_FORGET),
+                lambda: write(race=_value("race"), **_FORGET),
             )
         case Source.SHADOWS:
             jobs = {
@@ -97,7 +102,7 @@ def _whose(want: Asked, there: Choices, found: Found) -> None:
                 list(jobs),
                 want.jobs[0] if want.jobs else "",
                 lambda i: shadows_label(jobs[i]),
-                lambda: _write(job=_value("job"), **_FORGET),
+                lambda: write(job=_value("job"), **_FORGET),
             )
         case Source.JOBS:
             jobs = {job.id: job for job in (*there.jobs, *(j for c in found.contenders for j in c.jobs))}
@@ -110,7 +115,7 @@ def _whose(want: Asked, there: Choices, found: Found) -> None:
                 key=key,
                 max_selections=_MAX_JOBS,
                 placeholder="pick two to six",
-                on_change=lambda: _write(job=st.session_state[key], cover=None),
+                on_change=lambda: write(job=st.session_state[key], cover=None),
             )
 
 
@@ -145,23 +150,15 @@ def _many(name: str, label: str, options: list[str], chosen: list[str], words: C
         format_func=words,
         key=key,
         label_visibility="collapsed",
-        on_change=lambda: _write(cover=[k for k in options if k in st.session_state[key]]),
+        on_change=lambda: write(cover=[k for k in options if k in st.session_state[key]]),
     )
 
 
 def _pick_source() -> None:
     source = _value("source")
     if source:
-        _write(source=source, race=None, job=None, **_FORGET)
+        write(source=source, race=None, job=None, **_FORGET)
 
 
 def _value(name: str) -> str:
     return str(st.session_state[f"compare/{name}"] or "")
-
-
-def _write(**changed: str | Sequence[str] | None) -> None:
-    for name, value in changed.items():
-        if value:
-            st.query_params[name] = value
-        else:
-            st.query_params.pop(name, None)

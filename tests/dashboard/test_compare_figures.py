@@ -18,6 +18,7 @@ from dashboard.figures.compare_sources import (
     Asked,
     Contender,
     Source,
+    address,
     asked,
     chosen,
     loss_series,
@@ -66,6 +67,15 @@ class TestWhatTheAddressAsksFor:
         assert settled(nothing, [], [job("a"), SHADOWED]) == Asked(Source.SHADOWS, jobs=("j1",))
         assert settled(nothing, [race()], [SHADOWED]) == Asked(Source.RACE, race="r1")
         assert settled(Asked(Source.RACE, race="gone"), [race()], []).race == "gone"
+
+    def test_an_address_says_whom_it_compares(self) -> None:
+        for want in (
+            Asked(Source.RACE, race="r"),
+            Asked(Source.SHADOWS, jobs=("a",)),
+            Asked(Source.JOBS, jobs=("a", "b")),
+        ):
+            given = {k: [v] if isinstance(v, str) else v for k, v in address(want).items()}
+            assert asked(given) == want
 
     def test_the_training_loss_is_drawn_where_validations_are_few(self) -> None:
         assert loss_series(Asked(), of_jobs([job(validation={"every": 90})])) == "loss"

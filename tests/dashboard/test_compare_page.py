@@ -118,7 +118,7 @@ def test_shadows_share_scale_zoom_crosshair_and_step_and_refresh_moves_none_of_t
     page.mouse.move(x + 60, y + 60)
     readout = page.locator(".sm3-maps .sm3-readout")
     expect(readout).to_contain_text(
-        re.compile(r"row \d+ ∧ column \d+, bits: ● slices, trains [\d.]+.*singletons 0.00")
+        re.compile(r"row \d+ ∧ column \d+, bits: ● slices, trains [\d.]+.*singletons, the truth 0\.00")
     )
     assert page.locator(".sm3-maps .sm3-cross").count() == 8
 
@@ -231,6 +231,19 @@ def seen_from(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_without_a_service_the_page_says_so(seen_from: Any) -> None:
     app = seen_from(f"http://127.0.0.1:{free_port()}", "none")
     assert "does not answer" in app.markdown[0].value
+    assert not app.exception
+
+
+def test_when_the_service_goes_the_last_answer_stays_and_is_called_stale(
+    service: RunningService, race: ComparisonView, seen_from: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = seen_from(service.url, service.token)
+    headline = app.markdown[0].value
+    assert app.query_params["race"] in ([race.id], race.id)
+    monkeypatch.setenv("SM3_URL", f"http://127.0.0.1:{free_port()}")
+    app.run()
+    assert app.markdown[0].value == headline
+    assert "STALE" in app.markdown[1].value
     assert not app.exception
 
 
