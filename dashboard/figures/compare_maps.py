@@ -102,7 +102,7 @@ class Panel:
             "glyph": glyph(self.place),
             "color": color(self.place),
             "bytes": size(self.facts.num_bytes),
-            "line": measured if self.facts.has_cover else "no cover",
+            "line": "" if self.facts.missing else measured if self.facts.has_cover else "no cover",
             "rows": rows,
             "columns": columns,
             "z": None if self.grid is None else _packed(self.grid),

@@ -141,8 +141,9 @@ def of_shadows(job: JobView) -> tuple[Contender, ...]:
 
 
 def _shadow_name(shadow: ShadowSpec) -> str:
-    """Returns the shadow's label; that of singletons says what they are: AdaGrad's exact sums."""
-    return f"{label_of(shadow)}, the truth" if isinstance(shadow.cover, SingletonsSpec) else label_of(shadow)
+    """Returns the shadow's label; singletons, unless given a label of their own, are called what they are."""
+    is_truth = isinstance(shadow.cover, SingletonsSpec) and label_of(shadow) == shadow.cover.kind
+    return "AdaGrad (truth)" if is_truth else label_of(shadow)
 
 
 def of_race(race: ComparisonView, jobs: Sequence[JobView]) -> tuple[Contender, ...]:

@@ -180,7 +180,7 @@ def verdicts_chart(
             tuple(s.name for s in found),
         ),
         note=_band_note(found, statistics),
-        height_px=min(400, 92 + 33 * len(found) + (40 if len(found) > 8 else 0)),
+        height_px=min(400, 100 + 33 * len(found) + (40 if len(found) > 8 else 0)),
     )
 
 
@@ -189,14 +189,12 @@ def _band_note(found: Sequence[Standing], statistics: ComparisonStatistics) -> s
     seeds = max((s.num_seeds for s in found), default=0)
     said = []
     if BandMethod.STUDENT_T in methods:
-        said.append(f"Bands: Student's t over {seeds} seeds, {100 * statistics.confidence:g} %.")
+        few = ": few, so only large differences show" if seeds < 4 else ""
+        said.append(f"Bands: Student's t over {seeds} seeds{few}.")
     if BandMethod.BOOTSTRAP in methods:
-        said.append(
-            "Bands: moving-block bootstrap of one seed's last steps; they say nothing of other seeds or data orders."
-        )
-    if seeds in {2, 3}:
-        said.append("With so few seeds only large differences show: launch more before believing a tie.")
-    said.append("A learning rate tuned for each cover may move them more than the cover does.")
+        said.append("Bands: bootstrap of one seed's last steps, which says nothing of other seeds.")
+    if said:
+        said.append("Tuning the learning rate of each cover may move them more.")
     return " ".join(said)
 
 

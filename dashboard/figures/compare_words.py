@@ -10,7 +10,7 @@ from dashboard.figures.chart import Key
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
-_GLYPHS = ("●", "■", "◆", "▲", "✚", "✖", "★")
+_GLYPHS = ("●", "■", "◆", "▲", "✚", "✕", "★")
 
 
 def color(place: int, alpha: float | None = None) -> str:

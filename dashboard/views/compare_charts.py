@@ -138,10 +138,12 @@ def _loss_pareto(found: Found, recorded: Recorded) -> Chart:
     return pareto_chart(
         points,
         name="bytes against loss",
-        title=f"Bytes against {NAMES[recorded.series]}, {_UNIT}",
+        title=f"Bytes against loss, {_UNIT}",
         value=Column(NAMES[recorded.series], "number", _UNIT),
         price="optimizer state",
-        about=breadth(points) or ("" if recorded.statistics is None else "bars: all seeds"),
+        about=breadth(points)
+        or NAMES[recorded.series].removesuffix(" loss")
+        + ("" if recorded.statistics is None else "; bars: seeds"),
         revision=f"loss-{recorded.series}-{len(points)}",
     )
 

@@ -220,7 +220,7 @@ class TestMaps:
     def test_a_gone_tensor_is_told(self) -> None:
         found = panel(of_jobs([job()])[0], Facts(missing="Its model has no such tensor."), "w", "nu")
         assert found.payload()["message"] == "Its model has no such tensor."
-        assert found.payload()["z"] is None
+        assert (found.payload()["z"], found.payload()["line"]) == (None, "")
 
     def test_edges_of_a_twice_pooled_vocabulary_are_exact(self) -> None:
         _, widths = pooled(np.zeros((1, 256)), (1, 50_257))

@@ -118,7 +118,7 @@ def test_shadows_share_scale_zoom_crosshair_and_step_and_refresh_moves_none_of_t
     page.mouse.move(x + 60, y + 60)
     readout = page.locator(".sm3-maps .sm3-readout")
     expect(readout).to_contain_text(
-        re.compile(r"row \d+ ∧ column \d+, bits: ● slices, trains [\d.]+.*singletons, the truth 0\.00")
+        re.compile(r"row \d+ ∧ column \d+, bits: ● slices, trains [\d.]+.*AdaGrad \(truth\) 0\.00")
     )
     assert page.locator(".sm3-maps .sm3-cross").count() == 8
 
