@@ -187,7 +187,7 @@ def pooled(grid: Grid, extent: tuple[int, int]) -> tuple[Grid, tuple[int, int]]:
     """Returns the largest in each bin of a grid of at most 128², NaN winning, and how much of ``extent`` a bin spans.
 
     >>> grid, widths = pooled(np.arange(256.0)[None], (1, 1000))
-    >>> grid.shape, grid[0, 0], widths
+    >>> grid.shape, float(grid[0, 0]), widths
     ((1, 128), 1.0, (1, 8))
     """
     widths = []
