@@ -57,6 +57,14 @@ CSS = """
   .st-key-jobs_page:not(:has(.sm3-jobs, .st-key-notice))::before {
     content: "Loading the jobs…"; font-size: 28px; line-height: 1.2; opacity: 0.68; min-height: 480px;
   }
+  .stApp button[data-variant][data-selected="true"] { color: inherit !important; font-weight: 600; }
+  .st-key-compare_controls > * { flex: 1 1 128px; min-width: 0; }
+  .st-key-compare_controls > :first-child { flex: 0 0 auto; }
+  .st-key-compare_controls > .st-key-compare-jobs { flex: 3 1 320px; }
+  @media (max-width: 900px) {
+    .st-key-compare_page [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-direction: column; }
+    .st-key-compare_page [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { width: 100%; flex: auto; }
+  }
   .st-key-notice { min-height: calc(100vh - 160px); max-width: 640px; margin: 0 auto; }
   .st-key-notice { justify-content: center; gap: 16px; }
   .st-key-notice [data-testid="stPageLink-NavLink"] { padding: 0; background: none; text-decoration: underline; }

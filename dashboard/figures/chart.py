@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "integer", "number", "bytes", "percent"]
+Kind = Literal["text", "integer", "number", "signed", "bytes", "percent"]
 Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. ``percent`` shows a share of 0 to 1; ``unit`` is said in the heading and in the CSV."""
+    """A column of a table. ``percent`` shows a share of 0 to 1, ``signed`` a difference.
+
+    ``unit`` is said in the heading and in the CSV.
+    """
 
     name: str
     kind: Kind = "text"

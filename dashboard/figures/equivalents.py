@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dashboard.figures.demo import DEMO
 from dashboard.figures.paths import Json, flatten, nest
+from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import Sm3Spec
 
@@ -41,6 +42,23 @@ def cloned(job_id: str, patch: dict[str, Json], url: str) -> Equivalents:
             f'    print(client.clone("{job_id}", wanted).id)'
         ),
         cli=" \\\n  ".join([f"sm3 clone {job_id}", *settings]),
+    )
+
+
+def race_equivalents(spec: ComparisonSpec, url: str) -> Equivalents:
+    """Returns how to launch the comparison ``spec`` at the service ``url``, naming of its base only what it changes."""
+    body: dict[str, Json] = {
+        "base": body_of(spec.base),
+        "variants": [variant.model_dump(mode="json") for variant in spec.variants],
+        "seeds": list(spec.effective_seeds),
+    }
+    if spec.label:
+        body["label"] = spec.label
+    text = json.dumps(body, indent=2)
+    return Equivalents(
+        curl=_curl(body, url, "/v1/comparisons"),
+        python=_python(body, "comparison_specs", "ComparisonSpec", "compare"),
+        cli=f"sm3 compare - --watch <<'JSON'\n{text}\nJSON",
     )
 
 
@@ -88,13 +106,15 @@ def _curl(body: dict[str, Json], url: str, path: str = "/v1/jobs") -> str:
     ])
 
 
-def _python(body: dict[str, Json]) -> str:
+def _python(
+    body: dict[str, Json], module: str = "job_specs", model: str = "JobSpec", call: str = "launch"
+) -> str:
     return (
         "from sm3.remote.client import Client\n"
-        "from sm3.remote.job_specs import JobSpec\n\n"
-        f"spec = JobSpec.model_validate(\n    {_literal(body)}\n)\n"
+        f"from sm3.remote.{module} import {model}\n\n"
+        f"spec = {model}.model_validate(\n    {_literal(body)}\n)\n"
         "with Client.from_settings() as client:\n"
-        "    print(client.launch(spec).id)"
+        f"    print(client.{call}(spec).id)"
     )
 
 

@@ -169,7 +169,10 @@ def test_an_address_is_read_and_what_means_nothing_is_told_and_left_out() -> Non
     [
         ({"kind": "whole"}, "whole"),
         ({"kind": "slices", "dims": [0, -1]}, "slices 0,-1"),
-        ({"kind": "reshaped", "view": "square", "inner": {"kind": "blocks", "tile": 4}}, "blocks 4 of square"),
+        (
+            {"kind": "reshaped", "view": "square", "inner": {"kind": "blocks", "tile": 4}},
+            "blocks 4 of square",
+        ),
         ({"kind": "advise", "budget_bytes": 4096}, "advised ≤ 4,096 B"),
     ],
 )

@@ -1,4 +1,7 @@
-"""Schemathesis, all checks but where `schemathesis.toml` says why not, against a real service: what the OpenAPI says is what it does."""
+"""Schemathesis, against a real service: what the OpenAPI says is what it does.
+
+All checks are on but where `schemathesis.toml` says why one cannot hold.
+"""
 
 from __future__ import annotations
 

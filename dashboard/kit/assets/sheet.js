@@ -1,11 +1,11 @@
 // A table of numbers: what a chart shows, to be read, sorted and searched. Rows are drawn up to a limit.
 
 import { h, say } from "./dom.js";
-import { bytes, count, percent, reading } from "./words.js";
+import { bytes, count, percent, reading, signed } from "./words.js";
 
 const MAX_ROWS = 500;
-const FEW_ROWS = 12;
-const FORMATS = { text: (x) => String(x), integer: count, number: reading, bytes, percent };
+const FEW_ROWS = 8; // are seen at a glance: no search above them
+const FORMATS = { text: (x) => String(x), integer: count, number: reading, signed, bytes, percent };
 
 /** Returns a cell's text; null is an empty cell. */
 export function cellText(kind, value) {
@@ -16,7 +16,7 @@ export class Sheet {
   /** `picked(id)` is told of a row that was pressed, where rows have ids. */
   constructor({ search = false, picked = null } = {}) {
     this.picked = picked;
-    this.searches = search;
+    this.canSearch = search;
     this.order = null; // {column, down}
     this.search = h("input", { type: "search", class: "sm3-search", placeholder: "find", "aria-label": "Find in the table", hidden: !search, oninput: () => this.#fill() });
     this.head = h("tr");
@@ -27,19 +27,19 @@ export class Sheet {
     this.element = h("div", { class: "sm3-sheet" }, this.search, this.scroll, this.note);
   }
 
-  /** Shows `{columns: [{name, unit, kind}], rows, ids}`; kind is text, integer, number, bytes or percent. */
+  /** Shows `{columns: [{name, unit, kind}], rows, ids}`; kind is text, integer, number, signed, bytes or percent. */
   draw(table) {
     const key = JSON.stringify(table);
     if (key === this.drawn) return;
     this.drawn = key;
     this.table = table;
-    this.search.hidden = !this.searches || table.rows.length <= FEW_ROWS; // a few rows are found by looking
     this.#fill();
   }
 
   #fill() {
     const { columns, rows, ids } = this.table;
     this.head.replaceChildren(...columns.map((column, i) => this.#heading(column, i)));
+    this.search.hidden = !this.canSearch || (rows.length <= FEW_ROWS && !this.search.value);
     const wanted = this.search.value.trim().toLowerCase();
     let shown = rows.map((row, i) => ({ row, id: ids?.[i] }));
     if (wanted) shown = shown.filter(({ row }) => row.some((value, i) => cellText(columns[i].kind, value).toLowerCase().includes(wanted)));

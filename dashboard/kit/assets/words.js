@@ -41,6 +41,13 @@ export function reading(x) {
   return size >= 0.01 && size < 10000 ? x.toPrecision(4) : x.toExponential(1);
 }
 
+/** Returns a difference with its sign: +0.0094, −0.0110, 0. */
+export function signed(x) {
+  if (!Number.isFinite(x)) return reading(x);
+  const size = Math.abs(x);
+  return x === 0 ? "0" : `${x > 0 ? "+" : "−"}${size >= 0.00005 && size < 10000 ? size.toFixed(4) : size.toExponential(1)}`;
+}
+
 /** Returns seconds as 58 s, 1:42, 3:05:00. */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
