@@ -35,6 +35,7 @@ from server.store import (
     UnknownToken,
 )
 from server.tickets import Tickets
+from server.torch_process import TorchProcess
 from sm3.remote.wire import JobView
 
 
@@ -57,6 +58,7 @@ class Service:
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
     measures: Measures = field(default_factory=Measures)
+    torch: TorchProcess = field(default_factory=TorchProcess)
     kick: Callable[[], None] = lambda: None
     supervised_s: float | None = None
     readiness: Readiness = field(init=False)
