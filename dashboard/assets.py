@@ -24,6 +24,7 @@ _FOLDERS = {
     "charts": "dashboard.charts",
     "live": "dashboard.live",
     "jobs_table": "dashboard.jobs_table",
+    "lesson": "dashboard.lesson",
 }
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
