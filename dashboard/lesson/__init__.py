@@ -49,11 +49,14 @@ def mount_head(asked: Asked, scene: Scene, on_go: Callable[[], None], *, stale: 
     _component("head")(key=HEAD, data=payload, on_go_change=on_go)
 
 
-def mount_board(grids: Sequence[Grid], *, is_teacher: bool, on_go: Callable[[], None]) -> None:
-    """Shows ``grids`` in a row."""
+def mount_board(
+    grids: Sequence[Grid], *, is_teacher: bool, is_compact: bool, on_go: Callable[[], None]
+) -> None:
+    """Shows ``grids`` in a row; compact where something else has to fit below."""
     payload = {
         "module": assets.url("lesson/board.js"),
         "teacher": is_teacher,
+        "compact": is_compact,
         "grids": [asdict(grid) for grid in grids],
     }
     _component("board")(key=BOARD, data=payload, on_go_change=on_go)

@@ -38,9 +38,8 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
         1: f"Both keep {cover.num_accumulators} numbers for {len(gamma)} entries. Which falls below the exact sum?",
         2: f"At {where} the exact sum is {short(gamma[at])}: SM3 says {short(ours.nu[at])}, Adafactor "
         f"{short(theirs.estimate[at])}.",
-        3: f"Adafactor is too small at {len(below['adafactor'])} of {len(gamma)} entries, SM3 at "
-        f"{len(below['sm3'])}; typically "
-        f"{_side(theirs.looseness.level)} against {_side(ours.looseness.level)}.",
+        3: f"Adafactor falls below the exact sum at {len(below['adafactor'])} of {len(gamma)} entries, SM3 at "
+        f"{len(below['sm3'])}.",
     }
     says = {
         1: f"The same {STEPS} gradients, {binary(cover.accumulator_bytes)} of accumulators each. SM3 keeps a "
@@ -49,9 +48,9 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
         2: "A sum spread over a row is right on average, so it is too small where the row's weight sits "
         "(▼). A step there is "
         "larger than AdaGrad's would be. A maximum is never too small, and often too large.",
-        3: "0 bits is exact; below it the step is too large, above it too small. Where rows and columns "
-        "explain the matrix, "
-        "Adafactor is close; in patches neither cover fits. Without Adafactor's decay, so that both see the same sums.",
+        3: f"0 bits is exact; below it the step is too large, above it too small. In the middle Adafactor is "
+        f"{_side(theirs.looseness.level)}, SM3 {_side(ours.looseness.level)}. Both see plain sums here: Adafactor's "
+        "decay is left out.",
     }
     look = Edit("pick", "at", hint="compare this entry")
     hidden = ("?",) * len(gamma)
@@ -106,7 +105,7 @@ def _bit(bits: Maybe, i: int) -> float:
 def _side(bits: float | None) -> str:
     if bits is None:
         return "no bits"
-    return f"{short(abs(bits))} bits {'below' if bits < 0 else 'above'}"
+    return f"{abs(bits):.2f} bits {'below' if bits < 0 else 'above'}"
 
 
 def _question(below: dict[str, list[int]], count: int) -> Question:
@@ -128,7 +127,7 @@ def _chart(facts: SimulationAnswer) -> Chart:
     ours, theirs = facts.covers[0].steps[-1].looseness.bits, facts.rank_one.steps[-1].looseness.bits
     order = sorted((i for i, b in enumerate(theirs) if b is not None), key=lambda i: _bit(theirs, i))
     names = [f"{i // SHAPE[1] + 1},{i % SHAPE[1] + 1}" for i in order]
-    series = (("SM3-II", ours, "@c1", "circle", "●"), ("Adafactor", theirs, "@c2", "diamond", "◆"))
+    series = (("SM3-II", ours, "@c1", "circle", "●"), ("Adafactor", theirs, "@c2", "diamond-open", "◇"))
     return Chart(
         name="lesson-adafactor",
         title="log₂(estimate/γ), bits",
@@ -145,7 +144,12 @@ def _chart(facts: SimulationAnswer) -> Chart:
                 "name": name,
                 "x": names,
                 "y": [bits[i] for i in order],
-                "marker": {"color": color, "symbol": symbol, "size": 9},
+                "marker": {
+                    "color": color,
+                    "symbol": symbol,
+                    "size": 7 if symbol == "circle" else 12,
+                    "line": {"width": 2},
+                },
                 "hovertemplate": f"entry %{{x}}: {name} %{{y:.2f}} bits<extra></extra>",
             }
             for name, bits, color, symbol, _ in series
@@ -163,7 +167,7 @@ def _chart(facts: SimulationAnswer) -> Chart:
             *(Key(name, color, glyph=glyph) for name, _, color, _, glyph in series),
             Key("exact", "@text"),
         ),
-        height_px=300,
+        height_px=264,
     )
 
 

@@ -122,13 +122,14 @@ def _chart(gamma: tuple[float, ...], two: tuple[float, ...], one: tuple[float, .
     names = [f"{i // SHAPE[1] + 1},{i % SHAPE[1] + 1}" for i in order]
     series = (
         ("γ, AdaGrad", gamma, "@c1", "circle", "●"),
-        ("ν of SM3-II", two, "@c2", "diamond", "◆"),
-        ("ν of SM3-I", one, "@c3", "triangle-up", "▲"),
+        ("ν of SM3-II", two, "@c2", "diamond-open", "◇"),
+        ("ν of SM3-I", one, "@c3", "triangle-up-open", "△"),
     )
+    sizes = {"circle": 7, "diamond-open": 12, "triangle-up-open": 18}
     return Chart(
         name="lesson-bounds",
         title="Each entry's three numbers",
-        about="entries sorted by γ",
+        about="entries sorted by γ; none for γ = 0, which has no logarithm",
         alt=f"For each of {len(gamma)} entries γ lies lowest, ν of SM3-II on or above it, ν of SM3-I on or above that.",
         table=Table(
             (Column("entry"), *(Column(name, "number") for name, *_ in series)),
@@ -140,18 +141,18 @@ def _chart(gamma: tuple[float, ...], two: tuple[float, ...], one: tuple[float, .
                 "mode": "markers",
                 "name": name,
                 "x": names,
-                "y": [values[i] for i in order],
-                "marker": {"color": color, "symbol": symbol, "size": 10 if symbol != "circle" else 8},
+                "y": [values[i] or None for i in order],
+                "marker": {"color": color, "symbol": symbol, "size": sizes[symbol], "line": {"width": 2}},
                 "hovertemplate": f"entry %{{x}}: {name} %{{y:.4~g}}<extra></extra>",
             }
             for name, values, color, symbol, _ in series
         ],
         layout={
             "xaxis": {"type": "category", "title": {"text": "entry: row, column"}},
-            "yaxis": {"rangemode": "tozero", "title": {"text": "sum of squares"}},
+            "yaxis": {"type": "log", "dtick": 1, "title": {"text": "sum of squares"}},
         },
         keys=tuple(Key(name, color, glyph=glyph) for name, _, color, _, glyph in series),
-        height_px=300,
+        height_px=264,
     )
 
 

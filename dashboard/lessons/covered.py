@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
@@ -19,8 +20,20 @@ class Sides:
     chips: tuple[tuple[str, Margin], ...] = ()
 
 
-def set_name(found: CoverSimulation, number: int, columns: int) -> str:
-    """Returns what a set is called: row 2, column 3, this entry, all, or a letter."""
+def set_name(found: CoverSimulation, number: int, columns: int, names: Sequence[str] = ()) -> str:
+    """Returns what a set is called: its name where it has one, else row 2, column 3, this entry, all, or a letter."""
+    if names:
+        return names[number]
+    return _kind(found, number, columns) or f"set {_letter(found, number, columns)}"
+
+
+def _letter(found: CoverSimulation, number: int, columns: int) -> str:
+    """A, B, C … among the sets that have no better name."""
+    before = sum(not _kind(found, other, columns) for other in range(number))
+    return ascii_uppercase[before % 26]
+
+
+def _kind(found: CoverSimulation, number: int, columns: int) -> str:
     members = found.sets[number]
     rows_of = {flat // columns for flat in members}
     columns_of = {flat % columns for flat in members}
@@ -33,28 +46,33 @@ def set_name(found: CoverSimulation, number: int, columns: int) -> str:
         return f"row {min(rows_of) + 1}"
     if len(columns_of) == 1 and len(members) == total // columns:
         return f"column {min(columns_of) + 1}"
-    return f"set {ascii_uppercase[number % 26]}"
+    return ""
 
 
 def outlines(
-    found: CoverSimulation, cell: int, columns: int, decides: tuple[int, ...]
+    found: CoverSimulation, cell: int, columns: int, decides: tuple[int, ...], names: Sequence[str] = ()
 ) -> tuple[Outline, ...]:
     """Returns the sets that hold ``cell``, those that decide drawn solid."""
     return tuple(
-        Outline(found.sets[number], set_name(found, number, columns), number in decides)
+        Outline(found.sets[number], set_name(found, number, columns, names), number in decides)
         for number in found.contributing[cell]
     )
 
 
 def sides(
-    found: CoverSimulation, mu: tuple[float, ...], shape: tuple[int, int], cell: int, decides: tuple[int, ...]
+    found: CoverSimulation,
+    mu: tuple[float, ...],
+    shape: tuple[int, int],
+    cell: int,
+    decides: tuple[int, ...],
+    names: Sequence[str] = (),
 ) -> Sides:
     """Returns ``mu`` beside rows and columns that are sets, as chips of other sets; of single entries not at all."""
     rows: dict[int, Margin] = {}
     columns: dict[int, Margin] = {}
     chips: list[tuple[str, Margin]] = []
     for number, members in enumerate(found.sets):
-        name = set_name(found, number, shape[1])
+        name = set_name(found, number, shape[1], names)
         margin = Margin(short(mu[number]), number in found.contributing[cell], number in decides)
         if name.startswith("row "):
             rows[members[0] // shape[1]] = margin

@@ -23,6 +23,15 @@ def short(x: float | None) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def bits(x: float | None) -> str:
+    """Returns bits as cells show them; '–' where there are none.
+
+    >>> bits(2.0), bits(0.0), bits(-0.584), bits(None)
+    ('2.0', '0', '-0.6', '–')
+    """
+    return "–" if x is None else "0" if x == 0 else f"{x:.1f}"
+
+
 def times(x: float) -> str:
     """Returns a ratio, such as 2, 1.5 or 101.
 

@@ -57,6 +57,12 @@ def painted(paint: tuple[int, ...]) -> dict[str, Any]:
     return {"kind": "explicit", "shape": list(SHAPE), "sets": [s for s in [*sets, rest] if s]}
 
 
+def names(paint: tuple[int, ...]) -> tuple[str, ...]:
+    """Returns what the sets of :func:`painted` are called, in their order."""
+    used = tuple(letter for k, letter in enumerate(LETTERS) if any(bits >> k & 1 for bits in paint))
+    return (*used, "the rest") if 0 in paint else used
+
+
 def _fetch(client: Client, case: Case) -> SimulationAnswer:
     asked = _inputs(case)
     cover = painted(asked.paint) if asked.cover == "own" else COVERS[asked.cover][1]
@@ -76,13 +82,14 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
     g2, nu = facts.g2[1][at], step.nu[at]
     where = place(at, SHAPE[1])
     numbers = f"{cover.num_accumulators} numbers instead of {ENTRIES}"
-    deciding = " and ".join(set_name(cover, number, SHAPE[1]) for number in step.decides[at])
+    called = names(asked.paint) if asked.cover == "own" else ()
+    deciding = " and ".join(set_name(cover, number, SHAPE[1], called) for number in step.decides[at])
     headlines = {
         1: f"SM3 keeps {numbers}. What is ν at {where}?",
         2: f"First the min: of the sets that hold {where}, {deciding} has the least, {short(step.bound[at])}.",
         3: f"Then add: ν = {short(step.bound[at])} + {short(g2)} = {short(nu)} at {where}.",
         4: f"Last the max: each set keeps its largest ν, and {numbers} go on to the next step.",
-        5: f"Yours: {COVERS[asked.cover][0]}, {numbers}; ν at {where} is {short(nu)}, AdaGrad has "
+        5: f"Your cover keeps {cover.num_accumulators} numbers; ν is {short(nu)} where AdaGrad has "
         f"{short(facts.gamma[1][at])}.",
     }
     says = {
@@ -146,10 +153,14 @@ def _controls(asked: _Inputs) -> tuple[Control, ...]:
 
 def _grids(step: int, asked: _Inputs, facts: SimulationAnswer, cover: CoverSimulation) -> tuple[Grid, ...]:
     at, now = asked.at, cover.steps[1]
+    called = names(asked.paint) if asked.cover == "own" else ()
+    marks = {
+        i: "".join(k for n, k in enumerate(LETTERS) if bits >> n & 1) for i, bits in enumerate(asked.paint)
+    }
     decides = now.decides[at] if step >= 2 else ()
-    before = sides(cover, now.mu_before, SHAPE, at, decides)
-    after = sides(cover, now.mu_after, SHAPE, at, ())
-    drawn = outlines(cover, at, SHAPE[1], decides)
+    before = sides(cover, now.mu_before, SHAPE, at, decides, called)
+    after = sides(cover, now.mu_after, SHAPE, at, (), called)
+    drawn = outlines(cover, at, SHAPE[1], decides, called)
     hidden = ("?",) * ENTRIES
     peak = max((*now.nu, 1.0))
     look = Edit("pick", "at", hint="ask about this cell")
@@ -174,6 +185,7 @@ def _grids(step: int, asked: _Inputs, facts: SimulationAnswer, cover: CoverSimul
             drawn,
             **_kept(before),
             edit=first if step == 5 else look,
+            marks=marks if asked.cover == "own" else {},
             note="Beside it: μ, what each set remembers",
         ),
         Grid(

@@ -83,7 +83,7 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
         2: "A further set helps only where it holds the weight and no outlier. It costs numbers: compare the bytes.",
         3: "Move the outliers and the weight by pressing cells, change their size, and try each set.",
     }
-    costs = f"{_bytes(shown)} instead of {_bytes(slices)}"
+    costs = f"{binary(shown.accumulator_bytes)} of accumulators instead of {binary(slices.accumulator_bytes)}"
     controls = (
         Control("cure", "Added to rows and columns", tuple(CURES.items()), cure),
         Control("spike", "Size of the outliers", tuple((s, s) for s in SPIKES), str(asked.spike)),
@@ -114,10 +114,6 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
             "a weakness of any cover of slices; follows from algorithm SM3-II, arXiv 1901.11150, section 3",
         ),
     )
-
-
-def _bytes(found: CoverSimulation) -> str:
-    return f"{binary(found.accumulator_bytes)} of accumulators"
 
 
 def _grid(

@@ -238,4 +238,5 @@ def verdict(question: Question, guess: str) -> tuple[str, str]:
         return "none", f"It is “{right.label}”. {right.why}"
     if chosen.is_right:
         return "right", f"Yes, {chosen.label}. {chosen.why}"
-    return "other", f"Not quite: you said {chosen.label}. {chosen.why} It is {right.label}. {right.why}"
+    more = "" if chosen.why == right.why else f" {right.why}"
+    return "other", f"Not quite: you said {chosen.label}. It is {right.label}. {chosen.why}{more}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dashboard.figures.chart import Chart, Column, Key, Table
 from dashboard.lessons.drawn import PATTERNS, gradients
-from dashboard.lessons.numbers import binary, shades, short
+from dashboard.lessons.numbers import binary, bits, shades, short
 from dashboard.lessons.scene import Case, Control, Grid, Lesson, Option, Question, Scene, Source
 from sm3.remote.client import Client
 from sm3.remote.simulation_specs import SimulationSpec
@@ -48,12 +48,12 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
     winner = "blocks 2 × 2" if _level(blocks) < _level(slices) else "rows + columns"
     headlines = {
         1: f"{same}, {_bytes(slices)} for {slices.num_accumulators} rows and columns: which is tighter?",
-        2: f"For the same bytes {winner} is tighter: {short(_level(slices))} bits for rows + columns, "
-        f"{short(_level(blocks))} for blocks."
+        2: f"For the same bytes {winner} is tighter: {_level(slices):.2f} bits for rows + columns, "
+        f"{_level(blocks):.2f} for blocks."
         if _level(blocks) != _level(slices)
-        else f"A tie: both are {short(_level(slices))} bits loose.",
+        else f"A tie: both are {_level(slices):.2f} bits loose.",
         3: f"{STOPS[stop][0].capitalize()}: {shown.num_accumulators} numbers instead of {entries}, {_bytes(shown)}, "
-        f"and {short(level)} bits loose.",
+        f"and {level:.2f} bits loose.",
     }
     says = {
         1: "An 8 × 8 matrix after 8 steps. Looseness is log₂(ν/γ): 0 bits is as good as AdaGrad; each bit "
@@ -102,21 +102,21 @@ def _bytes(found: CoverSimulation) -> str:
 
 
 def _map(found: CoverSimulation, name: str, revealed: bool) -> Grid:
-    bits = found.steps[-1].looseness.bits
-    level = f"level {short(_level(found))} bits" if revealed else "level ? bits"
+    found_bits = found.steps[-1].looseness.bits
+    level = f"level {_level(found):.2f} bits" if revealed else "level ? bits"
     return Grid(
         f"bits-{name}",
         f"{name}: looseness, bits",
         SHAPE,
-        tuple(map(short, bits)) if revealed else ("?",) * len(bits),
-        shades(bits, 8.0) if revealed else (),
+        tuple(map(bits, found_bits)) if revealed else ("?",) * len(found_bits),
+        shades(found_bits, 8.0) if revealed else (),
         note=f"{_bytes(found)} · {level}",
     )
 
 
 def _question(blocks: CoverSimulation, slices: CoverSimulation) -> Question:
     a, b = _level(slices), _level(blocks)
-    why = f"Rows + columns are {short(a)} bits loose, blocks {short(b)}."
+    why = f"Rows + columns are {a:.2f} bits loose, blocks {b:.2f}."
     right = "slices" if a < b else "blocks" if b < a else "tie"
     return Question(
         f"{_bytes(blocks)} either way. Which cover is tighter on these gradients?",
@@ -189,7 +189,7 @@ LESSON = Lesson(
     idea="Fewer numbers cost bits, but likeness inside a set counts more than their count.",
     steps=("Guess", "Same bytes", "The slider"),
     reveal=2,
-    defaults={"stop": "slices", "pattern": "lines", "seed": "1"},
+    defaults={"stop": "slices", "pattern": "rows", "seed": "1"},
     fetch=_fetch,
     tell=_tell,
 )

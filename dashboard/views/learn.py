@@ -20,7 +20,7 @@ from sm3.remote.client import ServiceError
 _LAST = "learn/last"
 _PROBLEM = "learn/problem"
 _WAIT_S = 2
-_TEACHERS_TYPE = {"font": {"size": 16}}
+_TEACHERS_FONT = 16
 
 
 def page() -> None:
@@ -64,7 +64,8 @@ def _show(asked: Asked, scene: Scene, stale: str) -> None:
     slots = st.columns([1.35, 1], gap="small") if is_beside else [st.container(), st.container()]
     with slots[0]:
         if scene.grids:
-            mount_board(scene.grids, is_teacher=asked.is_teacher, on_go=_go_by_board)
+            is_compact = bool(scene.charts) and not is_beside
+            mount_board(scene.grids, is_teacher=asked.is_teacher, is_compact=is_compact, on_go=_go_by_board)
     with slots[1]:
         shown = [_sized(chart, asked.is_teacher) for chart in scene.charts]
         across = st.columns(len(shown), gap="small") if len(shown) > 1 else [st.container()] * len(shown)
@@ -78,8 +79,12 @@ def _show(asked: Asked, scene: Scene, stale: str) -> None:
 def _sized(chart: Chart, is_teacher: bool) -> Chart:
     if not is_teacher:
         return chart
+    layout = chart.layout or {}
+    margin = {"l": 72, "b": 60} | layout.get("margin", {})
     return replace(
-        chart, layout={**(chart.layout or {}), **_TEACHERS_TYPE}, height_px=round(1.1 * chart.height_px)
+        chart,
+        layout=layout | {"font": {"size": _TEACHERS_FONT}, "margin": margin},
+        height_px=round(1.1 * chart.height_px),
     )
 
 

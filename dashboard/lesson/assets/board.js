@@ -15,6 +15,7 @@ export default function board({ data, parentElement, setTriggerValue }) {
   }
   view.element.dataset.teacher = String(data.teacher);
   view.element.dataset.count = String(data.grids.length);
+  view.element.dataset.compact = String(data.compact);
   view.element.dataset.above = String(data.grids.some(({ columns }) => columns.length));
   const kept = new Set(data.grids.map(({ name }) => name));
   for (const [name, panel] of view.panels) {

@@ -42,7 +42,7 @@ class Head {
     const parts = [
       this.#lessons(),
       data.stale ? h("p", { class: "sm3-lessonstale", role: "status" }, `▲ ${data.stale}`) : null,
-      h("h1", {}, data.headline),
+      h("div", { class: "sm3-lessonhead" }, h("h1", {}, data.headline), this.#steps()),
       h("p", { class: "sm3-lessontext" }, data.text),
       this.#question() ?? this.#verdict(),
       this.#bar(),
@@ -93,7 +93,7 @@ class Head {
   }
 
   #bar() {
-    return h("div", { class: "sm3-lessonbar" }, ...this.data.controls.map((control) => (control.is_slider ? this.#slider(control) : this.#choices(control))), h("span", { class: "sm3-space" }), this.#steps());
+    return h("div", { class: "sm3-lessonbar" }, ...this.data.controls.map((control) => (control.is_slider ? this.#slider(control) : this.#choices(control))));
   }
 
   #choices({ name, label, options, value }) {
