@@ -106,7 +106,9 @@ def _tell(case: Case, facts: _Facts) -> Scene:
         1: f"{height:,} words have a row in this embedding. At step {facts.step:,}, how many rows got no "
         "gradient at all?",
         2: f"{idle} of the embedding's rows got no gradient at step {facts.step:,}; of the attention layer's, {busy}.",
-        3: "Whole rows are active or silent together: that is why one number a row is a good memory.",
+        3: f"{height - round(embedding.zero_rows * height):,} of {height:,} rows learn at step "
+        f"{facts.step:,}; the others "
+        "keep what they have.",
     }
     says = {
         1: f"A batch holds {facts.tokens:,} tokens, and a word that is not in it has no gradient. The job is "

@@ -81,7 +81,8 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
     step = cover.steps[1]
     g2, nu = facts.g2[1][at], step.nu[at]
     where = place(at, SHAPE[1])
-    numbers = f"{cover.num_accumulators} numbers instead of {ENTRIES}"
+    kept = "1 number" if cover.num_accumulators == 1 else f"{cover.num_accumulators} numbers"
+    numbers = f"{kept} instead of {ENTRIES}"
     called = names(asked.paint) if asked.cover == "own" else ()
     deciding = " and ".join(set_name(cover, number, SHAPE[1], called) for number in step.decides[at])
     headlines = {
@@ -89,8 +90,7 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
         2: f"First the min: of the sets that hold {where}, {deciding} has the least, {short(step.bound[at])}.",
         3: f"Then add: ν = {short(step.bound[at])} + {short(g2)} = {short(nu)} at {where}.",
         4: f"Last the max: each set keeps its largest ν, and {numbers} go on to the next step.",
-        5: f"Your cover keeps {cover.num_accumulators} numbers; ν is {short(nu)} where AdaGrad has "
-        f"{short(facts.gamma[1][at])}.",
+        5: f"Your cover keeps {kept}; ν is {short(nu)} where AdaGrad has {short(facts.gamma[1][at])}.",
     }
     says = {
         1: "Left: what the sets remember of the gradient before. Right: the new gradient, squared. Press another cell "

@@ -63,7 +63,7 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
     asked = _inputs(case)
     slices, *cured = facts.covers
     cures = dict(zip(CURES, cured, strict=True))
-    cure = case.choice("cure", tuple(CURES))
+    cure = _cure(case, cures, asked.w)
     shown = cures[cure]
     exact, nu = facts.gamma[1][asked.w], slices.steps[1].nu[asked.w]
     after = shown.steps[1].nu[asked.w]
@@ -114,6 +114,15 @@ def _tell(case: Case, facts: SimulationAnswer) -> Scene:
             "a weakness of any cover of slices; follows from algorithm SM3-II, arXiv 1901.11150, section 3",
         ),
     )
+
+
+def _cure(case: Case, cures: dict[str, CoverSimulation], cell: int) -> str:
+    """Returns the cure to show: the one asked for, else the one guessed, else the cheapest that frees most."""
+    if case.choice("cure", ("auto", *CURES)) != "auto":
+        return case.inputs["cure"]
+    if case.guess in CURES:
+        return case.guess
+    return min(CURES, key=lambda key: (cures[key].steps[1].nu[cell], cures[key].accumulator_bytes))
 
 
 def _grid(
@@ -177,7 +186,7 @@ LESSON = Lesson(
     idea="A set that holds an outlier pays for it; another set can free the weight.",
     steps=("Guess", "The cure", "Your turn"),
     reveal=2,
-    defaults={"a": "3", "b": "10", "w": "0", "spike": "10", "cure": "blocks", "put": "a"},
+    defaults={"a": "3", "b": "10", "w": "0", "spike": "10", "cure": "auto", "put": "a"},
     fetch=_fetch,
     tell=_tell,
 )

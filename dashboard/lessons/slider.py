@@ -134,6 +134,8 @@ def _chart(found: dict[str, CoverSimulation], stop: str) -> Chart:
         return STOPS[key][0], found[key].accumulator_bytes, told.level, told.spread, told.worst
 
     rows = [row(key) for key in STOPS]
+    lower = "blocks" if _level(found["blocks"]) < _level(found["slices"]) else "slices"
+    sides = {"rows": "middle left", lower: "bottom center"}  # two have the same bytes: their names keep apart
     return Chart(
         name="lesson-slider",
         title="Looseness against bytes",
@@ -157,7 +159,7 @@ def _chart(found: dict[str, CoverSimulation], stop: str) -> Chart:
                 "x": [r[1] for r in rows],
                 "y": [r[2] for r in rows],
                 "text": [r[0] for r in rows],
-                "textposition": ["top center" if k != "blocks" else "bottom center" for k in STOPS],
+                "textposition": [sides.get(key, "top center") for key in STOPS],
                 "cliponaxis": False,
                 "marker": {
                     "size": [16 if key == stop else 9 for key in STOPS],
