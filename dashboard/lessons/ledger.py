@@ -169,6 +169,7 @@ def _chart(case: Case, facts: LedgerAnswer, batch: int) -> Chart:
         ],
         layout={
             "barmode": "stack",
+            "uniformtext": {"minsize": 11, "mode": "hide"},
             "bargap": 0.35,
             "xaxis": {"title": {"text": "GiB"}, "range": [0, 1.02 * widest / gib]},
             "yaxis": {"autorange": "reversed", "showgrid": False},

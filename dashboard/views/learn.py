@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -20,6 +22,7 @@ from sm3.remote.client import ServiceError
 _LAST = "learn/last"
 _PROBLEM = "learn/problem"
 _WAIT_S = 2
+_TRIES = 3
 _TEACHERS_FONT = 16
 
 
@@ -36,7 +39,7 @@ def _lesson() -> None:
     try:
         asked = read(st.query_params.to_dict())
         with st.spinner("The service computes. The first time it loads torch, which takes some seconds."):
-            facts = asked.lesson.fetch(session.client(), asked.case)
+            facts = _patiently(asked)
         scene = asked.lesson.tell(asked.case, facts)
     except Unknown as error:
         _unknown(error)
@@ -50,6 +53,18 @@ def _lesson() -> None:
         stale = f"{session.sentence(error)} This is what it said last."
     st.session_state[_LAST] = asked, scene
     _show(asked, scene, stale)
+
+
+def _patiently(asked: Asked) -> Any:
+    """Returns a lesson's facts; a busy machine may need more than one try until torch is loaded."""
+    for _ in range(_TRIES - 1):
+        try:
+            return asked.lesson.fetch(session.client(), asked.case)
+        except ServiceError as error:
+            if error.problem.status != 503:
+                raise
+            time.sleep(_WAIT_S)
+    return asked.lesson.fetch(session.client(), asked.case)
 
 
 def _show(asked: Asked, scene: Scene, stale: str) -> None:

@@ -91,7 +91,8 @@ def test_the_service_loads_no_torch_stops_at_once_and_leaves_no_process(
     assert _holds_torch(beside[0])
     assert not _holds_torch(here)
     assert own_service.stop(sig) < 5
-    _, alive = psutil.wait_procs(beside, timeout=5)
+    # After SIGKILL it reads the end of its pipe and leaves by itself; taking torch down takes a busy machine seconds.
+    _, alive = psutil.wait_procs(beside, timeout=5 if sig is signal.SIGTERM else 60)
     assert not alive
 
 
@@ -108,16 +109,29 @@ def nap(seconds: float) -> bytes:
 def test_what_takes_too_long_is_given_up_and_its_process_ended() -> None:
     async def ask() -> None:
         before = set(psutil.Process().children())
-        beside = TorchProcess(limit_s=60)
-        assert await beside.run(nap, 0.0) == b"slept"
+        assert await TorchProcess().run(nap, 0.0) == b"slept"
         (child,) = set(psutil.Process().children()) - before
-        beside = TorchProcess(limit_s=1)
-        started = time.monotonic()
         with pytest.raises(Refusal) as refused:
-            await beside.run(nap, 60.0)
-        assert refused.value.problem.status == 503
-        assert time.monotonic() - started < 10
+            await TorchProcess(limit_s=1).run(nap, 60.0)
+        assert (refused.value.problem.status, "more than 1 s" in refused.value.problem.detail) == (503, True)
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+    anyio.run(ask)
+
+
+def test_who_loses_patience_does_not_stop_what_others_wait_for() -> None:
+    async def ask() -> None:
+        beside = TorchProcess(patience_s=0.05)
+        before = set(psutil.Process().children())
+        with pytest.raises(Refusal) as refused:
+            await beside.run(nap, 0.5)
+        assert refused.value.problem.status == 503
+        for _ in range(600):
+            if set(psutil.Process().children()) - before and not beside.is_busy:
+                break
+            await anyio.sleep(0.1)
+        assert await TorchProcess().run(nap, 0.0) == b"slept"
+        assert len(set(psutil.Process().children()) - before) == 1, "the process was kept"
 
     anyio.run(ask)
 

@@ -20,6 +20,9 @@ export default function head({ data, parentElement, setTriggerValue }) {
   });
 }
 
+/** Returns a text in which no line breaks between a number and its unit. */
+const glued = (text) => text.replace(/(\d) (?=(%|[KMGT]?i?B|bits|×)(?![\p{L}\d]))/gu, "$1\u00a0");
+
 class Head {
   constructor() {
     this.element = h("div", { class: "sm3 sm3-lesson" });
@@ -42,8 +45,8 @@ class Head {
     const parts = [
       this.#lessons(),
       data.stale ? h("p", { class: "sm3-lessonstale", role: "status" }, `▲ ${data.stale}`) : null,
-      h("div", { class: "sm3-lessonhead" }, h("h1", {}, data.headline), this.#steps()),
-      h("p", { class: "sm3-lessontext" }, data.text),
+      h("div", { class: "sm3-lessonhead" }, h("h1", {}, glued(data.headline)), this.#steps()),
+      h("p", { class: "sm3-lessontext" }, glued(data.text)),
       this.#question() ?? this.#verdict(),
       this.#bar(),
     ];
@@ -77,7 +80,7 @@ class Head {
     const { question, guess } = this.data;
     if (!question) return null;
     return h("section", { class: "sm3-ask", "aria-label": "Your guess" },
-      h("p", {}, question.text),
+      h("p", {}, glued(question.text)),
       h("div", { class: "sm3-options", role: "group", "aria-label": "Answers" },
         ...question.options.map(({ key, label }) => h("button", {
           type: "button", class: "sm3-button sm3-option", dataset: { key: `guess-${key}` }, "aria-pressed": String(key === guess),
@@ -89,7 +92,7 @@ class Head {
   #verdict() {
     const verdict = this.data.verdict ?? { kind: "idea", text: this.data.idea };
     const glyph = { right: "✓", other: "→", none: "•", idea: "∴" }[verdict.kind];
-    return h("p", { class: "sm3-verdict", dataset: { kind: verdict.kind }, role: "status" }, h("b", { "aria-hidden": "true" }, glyph), h("span", {}, verdict.text));
+    return h("p", { class: "sm3-verdict", dataset: { kind: verdict.kind }, role: "status" }, h("b", { "aria-hidden": "true" }, glyph), h("span", {}, glued(verdict.text)));
   }
 
   #bar() {
