@@ -77,6 +77,7 @@ class Panel {
     say(this.title, grid.title);
     say(this.note, grid.note || " ");
     this.grid.setAttribute("aria-label", grid.title);
+    this.grid.dataset.drags = String(Boolean(grid.edit) && grid.edit.kind !== "pick");
     const focus = this.grid.contains(document.activeElement) ? this.cells.indexOf(document.activeElement) : (grid.selected ?? 0);
     this.cells.forEach((cell, i) => this.#fill(cell, i, focus));
     this.svg.replaceChildren(...grid.outlines.map((outline, k) => this.#outline(outline, k)));
