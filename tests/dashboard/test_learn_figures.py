@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import re
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.lessons import numbers
 from dashboard.lessons.address import OWN, changed, read
 from dashboard.lessons.paint import names, painted
 from dashboard.lessons.registry import LESSONS
@@ -162,3 +164,9 @@ def test_without_a_recorded_job_the_lesson_on_patterns_offers_the_demo() -> None
     scene = LESSON.tell(case_of(LESSON, 1), _Facts(None))
     assert scene.offer == "Run the demo"
     assert scene.question is None
+
+
+def test_the_examples_in_the_numbers_docstrings_are_true() -> None:
+    done = doctest.testmod(numbers)
+    assert done.attempted
+    assert not done.failed
