@@ -26,6 +26,7 @@ _FOLDERS = {
     "jobs_table": "dashboard.jobs_table",
     "system_board": "dashboard.system_board",
     "side_by_side": "dashboard.side_by_side",
+    "lesson": "dashboard.lesson",
 }
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}

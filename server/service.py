@@ -36,6 +36,7 @@ from server.store import (
     UnknownToken,
 )
 from server.tickets import Tickets
+from server.torch_process import TorchProcess
 from sm3.remote.wire import JobView
 
 
@@ -59,6 +60,7 @@ class Service:
     hub: Hub = field(default_factory=Hub)
     tickets: Tickets = field(default_factory=Tickets)
     measures: Measures = field(default_factory=Measures)
+    torch: TorchProcess = field(default_factory=TorchProcess)
     kick: Callable[[], None] = lambda: None
     supervised_s: float | None = None
     worker_memory_bytes: Callable[[str, int], int] = lambda _, __: 0

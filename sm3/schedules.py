@@ -66,10 +66,25 @@ class WarmupCooldown(LambdaLR):
 
     def factor(self, t: int) -> float:
         """The learning rate of step `t` (1 is the first) as a share of the plateau, in [0, 1]."""
-        t = min(t, self.total_steps)
-        rise = fall = 1.0
-        if self.warmup > 0:
-            rise = min(1.0, t / (self.warmup * self.total_steps)) ** self.power
-        if self.cooldown > 0:
-            fall = min(1.0, (self.total_steps - t) / (self.cooldown * self.total_steps))
-        return min(rise, fall)
+        return factor(
+            t,
+            total_steps=self.total_steps,
+            warmup=self.warmup,
+            power=self.power,
+            cooldown=self.cooldown,
+        )
+
+
+def factor(t: int, *, total_steps: int, warmup: float, power: float, cooldown: float) -> float:
+    """The learning rate of step `t` (1 is the first) as a share of the plateau; `WarmupCooldown` tells the arguments.
+
+    >>> factor(2, total_steps=8, warmup=0.5, power=2, cooldown=0.0)
+    0.25
+    """
+    t = min(t, total_steps)
+    rise = fall = 1.0
+    if warmup > 0:
+        rise = min(1.0, t / (warmup * total_steps)) ** power
+    if cooldown > 0:
+        fall = min(1.0, (total_steps - t) / (cooldown * total_steps))
+    return min(rise, fall)

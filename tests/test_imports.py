@@ -21,9 +21,12 @@ import pytest
         "sm3.remote.wire",
         "server.app",
         "server.job_ledger",
+        "server.torch_process",
+        "server.worker.simulating",
         "server.execution.__main__",
         "dashboard",
         "dashboard.session",
+        "dashboard.views.learn",
         "dashboard.views.live",
     ],
 )

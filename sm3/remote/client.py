@@ -25,6 +25,7 @@ from sm3.remote.events import Event, read_events
 from sm3.remote.job_specs import CloneSpec, JobPatch, JobSpec
 from sm3.remote.ledger_calls import LedgerCalls
 from sm3.remote.recorded_calls import RecordedCalls
+from sm3.remote.simulation_calls import SimulationCalls
 from sm3.remote.system_calls import SystemCalls
 from sm3.remote.token_calls import TokenCalls
 from sm3.remote.transfer import Transfer
@@ -47,7 +48,7 @@ from sm3.remote.wire import (
 __all__ = ["Client", "Event", "RemoteError", "ServiceError", "Unreachable"]
 
 
-class Client(Transfer, TokenCalls, ComparisonCalls, RecordedCalls, LedgerCalls, SystemCalls):
+class Client(Transfer, TokenCalls, ComparisonCalls, RecordedCalls, LedgerCalls, SimulationCalls, SystemCalls):
     """Speaks with one service; every method raises `Unreachable` or `ServiceError`.
 
     See :class:`sm3.remote.transport.Transport` for how to make one. What is not below is in the classes it is made of.

@@ -81,6 +81,15 @@ def main() -> int:
                 table = "document.querySelector('.sm3-jobtable tbody tr')"
                 shoot(browser, "jobs-light", f"{dashboard.url}/jobs", ready=table)
                 shoot(browser, "jobs-dark", f"{dashboard.url}/jobs", scheme="dark", size=NARROW, ready=table)
+                lesson = "document.querySelector('.sm3-cell')"
+                shoot(browser, "learn-light", f"{dashboard.url}/learn?lesson=1&step=4", ready=lesson)
+                shoot(
+                    browser,
+                    "learn-dark",
+                    f"{dashboard.url}/learn?lesson=3&step=3",
+                    scheme="dark",
+                    ready=lesson,
+                )
                 client.cancel(demo.id)
         finally:
             service.stop()

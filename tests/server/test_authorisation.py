@@ -69,6 +69,8 @@ TABLE: dict[str, Needs | None] = {
     "GET /v1/jobs/{job_id}/ledger": VIEW,
     "GET /v1/models": VIEW,
     "POST /v1/ledger": VIEW,
+    "POST /v1/simulations": VIEW,
+    "POST /v1/schedules": VIEW,
     "PATCH /v1/jobs/{job_id}": LAUNCH,
     "POST /v1/jobs/{job_id}/clone": LAUNCH,
     "POST /v1/jobs/{job_id}/pause": LAUNCH,
@@ -102,6 +104,8 @@ BODIES: dict[str, Any] = {
     "POST /v1/jobs/{job_id}/report": {"attempt": 0, "phase": "reading"},
     "POST /v1/tokens": {"name": "x"},
     "POST /v1/ledger": {"model": "gpt2-small"},
+    "POST /v1/simulations": {"shape": [1], "gradients": [[1.0]], "covers": [{"kind": "whole"}]},
+    "POST /v1/schedules": {"total_steps": 2},
     "PATCH /v1/jobs/{job_id}": {"notes": "written by somebody"},
     "POST /v1/jobs/{job_id}/clone": {},
 }

@@ -10,12 +10,13 @@ export function dress({ data, layout }, theme, revision) {
   for (const trace of data) {
     for (const way of ["x", "y"]) if (trace[`${way}axis`]) used.add(trace[`${way}axis`].replace(/^([xy])/, "$1axis"));
   }
+  const shared = common(theme, revision);
   const axes = {};
   for (const name of used) axes[name] = { ...axisLook(theme, name.startsWith("y")), ...layout[name] };
   const hasAxes = data.some(({ type }) => !["treemap", "sunburst", "icicle", "pie", "indicator"].includes(type));
   return {
     data: data.map((trace) => tinted(trace, theme)),
-    layout: tinted({ ...common(theme, revision), ...layout, ...(hasAxes ? axes : {}), margin: { ...MARGIN, ...layout.margin } }, theme),
+    layout: tinted({ ...shared, ...layout, font: { ...shared.font, ...layout.font }, ...(hasAxes ? axes : {}), margin: { ...MARGIN, ...layout.margin } }, theme),
   };
 }
 
