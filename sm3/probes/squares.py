@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from sm3.probes.tracking import Tracked
 
-GRID_ENTRIES = 65_536
-"""Entries up to which a tensor's g² is told as a grid without being in ``truth``."""
+GRID_ENTRIES = 4096
+"""Entries up to which a tensor's g² is told as a grid without being in ``truth``: no more numbers than a pooled one."""
 
 
 class Squares(Probe):
@@ -24,7 +24,7 @@ class Squares(Probe):
     Arrays ``squares/dim0/NAME``, ``squares/dim1/NAME``, …: the largest g² of each slice along a dim, max-pooled to 256;
     ``squares/mean0/NAME``, ``squares/mean1/NAME``, …: its mean, of pooled slices the largest mean. g² of an entry is at
     most the least of its slices' largest: the bound that slices would give after this one step. For tensors in
-    ``truth``, and for those of at most 65,536 entries, ``squares/grid/NAME``: every g², max-pooled to 64 a
+    ``truth``, for vectors, and for what has at most 4,096 entries, ``squares/grid/NAME``: every g², max-pooled to 64 a
     dim (vectors to 256).
 
     Kind: array a tensor. Unit: gradient². Cost: g² and two reductions of it for each dim. Memory: none kept; a copy of
@@ -45,7 +45,8 @@ class Squares(Probe):
                 largest, mean = _along(square, dim)
                 reading.arrays[f"squares/dim{dim}/{tensor.name}"] = max_pool(largest)
                 reading.arrays[f"squares/mean{dim}/{tensor.name}"] = max_pool(mean)
-            if prod(tensor.shape) <= GRID_ENTRIES or (truth is not None and tensor.name in truth):
+            is_small = square.dim() < 2 or prod(tensor.shape) <= GRID_ENTRIES
+            if is_small or (truth is not None and tensor.name in truth):
                 bins = MAP_BINS if square.dim() > 1 else MAX_BINS
                 reading.arrays[f"squares/grid/{tensor.name}"] = max_pool(square, bins=bins)
         return reading

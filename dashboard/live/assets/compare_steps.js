@@ -41,7 +41,7 @@ export function difference(a, b, steps) {
   };
 }
 
-const ratio = (x, y) => (x > 0 && y > 0 && x < Infinity && y < Infinity ? Math.log2(y / x) : NaN);
+const ratio = (x, y) => (x > 0 && y > 0 && x < Infinity && y < Infinity ? Math.log2(y) - Math.log2(x) : NaN);
 const change = (x, y) => (x > 0 || y > 0 ? (y > 0) - (x > 0) : NaN);
 const blanks = (values) => values.reduce((sum, value) => sum + Number.isNaN(value), 0) / Math.max(1, values.length);
 

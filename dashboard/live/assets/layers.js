@@ -15,12 +15,13 @@ import { denseGrid, outerGrid, profileAt, vectorPart } from "./pooled.js";
 import { absence } from "./absence.js";
 import { binName, cellSentence, mapTitle, reading, times } from "../kit/words.js";
 
+/** `title` explains the choice, `heading` stands over a map that is not there. */
 export const MODES = [
-  { id: "nu", label: "ν", title: "ν, the bound on the sum of squared gradients" },
-  { id: "rate", label: "rate", title: "Effective learning rate lr/√ν" },
-  { id: "g2", label: "g²", title: "Squared gradient of this step" },
-  { id: "tightness", label: "tightness", title: "log₂ ν/γ: how far ν lies above AdaGrad's exact sum" },
-  { id: "activation", label: "activation", title: "Rows and columns that had a gradient in this step" },
+  { id: "nu", label: "ν", heading: "ν", title: "ν, the bound on the sum of squared gradients" },
+  { id: "rate", label: "rate", heading: "lr/√ν", title: "Effective learning rate lr/√ν" },
+  { id: "g2", label: "g²", heading: "g² of this step", title: "Squared gradient of this step" },
+  { id: "tightness", label: "tightness", heading: "log₂ ν/γ, bits above AdaGrad", title: "log₂ ν/γ: how far ν lies above AdaGrad's exact sum" },
+  { id: "activation", label: "activation", heading: "Active rows × active columns", title: "Rows and columns that had a gradient in this step" },
 ];
 
 /**

@@ -64,7 +64,7 @@ export class MapPanel {
     const { tensor, frame } = scene;
     this.invitation = scene.problem || INVITATION;
     this.element.setAttribute("aria-busy", String(scene.isReading));
-    if (scene.isReading && this.layer && this.scene?.tensor === tensor && this.scene.mode === scene.mode) return;
+    if (scene.isReading && this.layer && this.scene?.tensor.name === tensor.name && this.scene.mode === scene.mode) return;
     this.element.dataset.mapStep = String(scene.steps.b ?? "");
     Object.assign(this, { scene, theme });
     const { layer, why, how, code } = this.#layer(scene);
@@ -106,7 +106,7 @@ export class MapPanel {
   }
 
   #sayTensor({ tensor, mode }) {
-    say(this.title, this.layer?.title ?? MODES.find(({ id }) => id === mode).title);
+    say(this.title, this.layer?.title ?? MODES.find(({ id }) => id === mode).heading);
     say(this.about, `${tensor.name} · ${shape(tensor.shape)} · ${tensor.cover || "no cover"} · ${bytes(tensor.accumulator_bytes)}`);
     this.about.title = this.about.textContent;
     if (!this.layer) return;
