@@ -41,7 +41,7 @@ export class MapPanel {
       name: () => `${this.layer?.mode ?? "map"}-${this.scene?.tensor.name}-step-${this.scene?.steps.b}`,
       table: () => (this.layer ? tableOf(this.layer) : { columns: [], rows: [] }),
       picture: () => this.Plotly && this.layer && { Plotly: this.Plotly, plot: this.plot, title: this.#caption(), theme: this.theme },
-      toggled: () => this.#toggleTable(),
+      toggled: (shown) => this.#showTable(shown),
     });
     this.stage = h("div", { class: "sm3-stage" }, this.hatch, this.plot, ...this.cross, this.empty);
     this.element = h(
@@ -77,6 +77,7 @@ export class MapPanel {
     this.empty.hidden = this.layer !== null;
     this.element.classList.toggle("sm3-nomap", this.layer === null);
     if (!layer) {
+      if (this.menu.shown) this.#showTable(false);
       say(this.why, scene.isReading ? "Reading…" : frame ? why : "Waiting for the first frame…");
       say(this.how, (frame && !scene.isReading && how) || "");
       say(this.code, (frame && !scene.isReading && code) || "");
@@ -85,15 +86,19 @@ export class MapPanel {
       return;
     }
     if (!this.locked || !this.range) this.range = rangeOf(layer, this.range);
-    const figure = mapFigure(layer, theme, { revision: `${revision}/${tensor.name}`, range: this.range });
+    this.#describe();
+    if (this.menu.shown) this.#drawTable();
+    else this.#drawPlot(`${revision}/${tensor.name}`);
+  }
+
+  #drawPlot(revision) {
+    const figure = mapFigure(this.layer, this.theme, { revision, range: this.range });
     this.Plotly.react(this.plot, figure.data, figure.layout, OPTIONS);
     if (!this.follows) {
       this.follows = true;
       this.plot.on("plotly_relayout", () => this.#place());
     }
     this.#place();
-    this.#describe();
-    if (this.menu.shown) this.#drawTable();
   }
 
   #layer({ tensor, mode, frame, known, other, otherKnown, steps, isReading }) {
@@ -129,15 +134,22 @@ export class MapPanel {
     );
   }
 
-  #toggleTable() {
-    this.stage.replaceChildren(...(this.menu.shown ? [this.sheet.element] : [this.hatch, this.plot, ...this.cross, this.empty]));
-    this.tableAt = 0;
-    if (this.menu.shown) this.#drawTable();
-    else this.#place();
+  #showTable(shown) {
+    this.menu.show(shown);
+    this.stage.replaceChildren(...(shown ? [this.sheet.element] : [this.hatch, this.plot, ...this.cross, this.empty]));
+    this.tableAt = -Infinity;
+    if (shown) this.#drawTable();
+    else this.onRange?.(); // what came meanwhile was not drawn
   }
 
   #drawTable() {
-    if (!this.layer || performance.now() - (this.tableAt ?? 0) < TABLE_EVERY_MS) return;
+    clearTimeout(this.tableSoon);
+    if (!this.layer || !this.menu.shown) return;
+    const wait = this.tableAt + TABLE_EVERY_MS - performance.now();
+    if (wait > 0) {
+      this.tableSoon = setTimeout(() => this.#drawTable(), wait);
+      return;
+    }
     this.tableAt = performance.now();
     this.sheet.draw(tableOf(this.layer));
   }
