@@ -280,8 +280,8 @@ def of_tensor(blob: bytes, tensor: str) -> bytes:
 def answer_of(blob: bytes | None, tensor: str, step: int) -> bytes:
     """Returns the answer to a viewer that asked what was known of ``tensor`` after ``step`` steps.
 
-    It is :func:`of_tensor` with ``asked`` and ``tensor`` in its metadata, and its ``seq`` called ``stored_seq``: so it
-    is no frame to whoever stores frames, and to a viewer that does not know it an empty history.
+    It is :func:`of_tensor` with ``asked``, ``tensor`` and the step's ``lr`` in its metadata, and its ``seq`` called
+    ``stored_seq``: so it is no frame to whoever stores frames, and to a viewer that does not know it an empty history.
 
     Args:
         blob: the frame that was found; None: there is none yet, and the answer holds no ``step`` and no arrays.
@@ -297,6 +297,8 @@ def answer_of(blob: bytes | None, tensor: str, step: int) -> bytes:
     if "seq" in metadata:
         metadata["stored_seq"] = metadata.pop("seq")
     metadata |= {"asked": str(step), "tensor": tensor}
+    if blob is not None:
+        metadata |= {name: repr(value) for name, value in read_scalars(blob).select(["lr"]).latest().items()}
     return _with_header(header, found[start:])
 
 

@@ -297,12 +297,12 @@ def test_an_answer_about_the_past_is_told_from_news(call: Call, trained: list[Kn
     blobs = [answer_of(trained[0].blob, "w", 7), answer_of(None, "w", 7)]
     found, nothing = call(
         "layers",
-        """a.map(read).map(({kind, asked, tensor, step, arrays}) =>
-             [kind, asked, tensor, step ?? null, arrays.has("accumulators/dim0/w")])""",
+        """a.map(read).map(({kind, asked, tensor, step, lr, arrays}) =>
+             [kind, asked, tensor, step ?? null, lr ?? null, arrays.has("accumulators/dim0/w")])""",
         [base64.b64encode(blob).decode() for blob in blobs],
     )
-    assert found == ["stored", 7, "w", 1, True]
-    assert nothing == ["stored", 7, "w", None, False]
+    assert found == ["stored", 7, "w", 1, LR, True]
+    assert nothing == ["stored", 7, "w", None, None, False]
 
 
 def test_steps_are_where_frames_are(call: Call) -> None:

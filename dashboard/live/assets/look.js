@@ -72,9 +72,9 @@ export class Look {
       tensor,
       mode,
       frame,
-      known: known(frame?.step ?? shown),
+      known: known(frame),
       other: compares ? other : null,
-      otherKnown: compares ? known(other.step) : null,
+      otherKnown: compares ? known(other) : null,
       steps: { a: other?.step, b: frame?.step },
       isReading,
       problem: this.problem,
@@ -138,10 +138,11 @@ export class Look {
   }
 }
 
-function knownAt(step, tensor, store) {
-  const at = (name) => {
-    const series = store.get(name);
-    return series.values[series.nearest(step)];
+// The learning rate is the frame's own: a long history may have been thinned.
+function knownAt(frame, tensor, store) {
+  const estimate = (name) => {
+    const series = store.get(`${name}/${tensor.name}`);
+    return series.values[series.nearest(frame?.step ?? 0)];
   };
-  return { step, lr: at("lr") ?? null, record: store.job.spec.record, estimate: (name) => at(`${name}/${tensor.name}`) };
+  return { lr: frame?.lr ?? frame?.points?.get("lr")?.values.at(-1) ?? null, record: store.job.spec.record, estimate };
 }

@@ -39,7 +39,7 @@ function view(buffer, start, name, { dtype, data_offsets: [begin, end] }) {
  * Returns one binary message in the page's own words.
  *
  * {kind: "frame", attempt, seq, step, time_s, arrays, points}, {kind: "history", points}, or in answer to a question
- * {kind: "stored", asked, tensor, step, arrays, points}, `step` undefined where nothing is stored;
+ * {kind: "stored", asked, tensor, step, lr, arrays}, `step` undefined where nothing is stored;
  * points maps a series' name to {steps: number[], values: number[]}.
  */
 export function decodeMessage(buffer) {
@@ -47,8 +47,9 @@ export function decodeMessage(buffer) {
   const points = scalarPoints(metadata, arrays);
   for (const column of ["scalars/step", "scalars/series", "scalars/value"]) arrays.delete(column);
   if (metadata.asked !== undefined) {
-    const step = metadata.step === undefined ? undefined : Number(metadata.step);
-    return { kind: "stored", asked: Number(metadata.asked), tensor: metadata.tensor, step, arrays, points };
+    const number = (text) => (text === undefined ? undefined : Number(text));
+    const [asked, step, lr] = [metadata.asked, metadata.step, metadata.lr].map(number);
+    return { kind: "stored", asked, tensor: metadata.tensor, step, lr, arrays };
   }
   if (metadata.seq === undefined) return { kind: "history", points };
   return {
