@@ -4,14 +4,15 @@ Python gives it a job, a ticket and a list of jobs; everything else comes over t
 by trigger values: ``ticket`` (a fresh one, to connect again), ``cancel``, ``pick`` (another job) and ``ended``.
 
 A walk through ``assets/``: ``index.js`` mounts ``view.js``; ``connection.js`` hands messages to ``store.js``, which
-decodes them by ``safetensors.js`` into ``series.js``; ``accumulators.js``, ``figures.js`` and ``words.js`` are pure
-and say what is drawn; ``*_panel.js``, ``strip.js`` and ``tensor_list.js`` draw it.
+decodes them by ``safetensors.js`` into ``series.js``; ``accumulators.js``, ``layers.js``, ``compare_steps.js``,
+``figures.js``, ``map_figure.js`` and ``words.js`` are pure and say what is drawn; ``*_panel.js``, ``strip.js`` and
+``tensor_list.js`` draw it. ``look.js`` says where in the job the map looks, and asks ``past.js`` for earlier frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -35,6 +36,7 @@ class LiveData:
         api: where the browser finds the service.
         log: the worker's log, for a job that failed.
         problem: why the service could not be asked just now, or ''.
+        place: where in the job the address looks: show, step and a as they are written there.
     """
 
     job: JobView
@@ -44,6 +46,7 @@ class LiveData:
     api: BrowserAddress
     log: str = ""
     problem: str = ""
+    place: Mapping[str, str] = field(default_factory=dict)
 
     def payload(self) -> dict[str, object]:
         """Returns the JSON that the component gets."""
@@ -60,6 +63,7 @@ class LiveData:
             },
             "log": self.log,
             "problem": self.problem,
+            "place": dict(self.place),
             "module": assets.url("live/index.js"),
             "plotly": assets.url("plotly.min.js"),
         }

@@ -17,6 +17,8 @@ from sm3.remote.wire import JobState, JobView
 
 _LAST = "live/last"
 _PROBLEM = "live/problem"
+_PLACE = ("show", "step", "a")
+"""What the address says of where the map looks."""
 
 
 def page() -> None:
@@ -65,6 +67,7 @@ def _fetch(client: Client) -> LiveData | None:
         api=session.browser_address(),
         log=_log(client, job),
         problem=st.session_state.pop(_PROBLEM, ""),
+        place={name: st.query_params.get(name, "")[:40] for name in _PLACE},
     )
 
 
@@ -86,7 +89,8 @@ def _cancel() -> None:
 
 def _pick() -> None:
     """Goes to the job that the view asks for."""
-    st.query_params.pop("tensor", None)
+    for name in ("tensor", "step", "a"):
+        st.query_params.pop(name, None)
     st.query_params["job"] = asked("pick")["job"]
 
 

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
@@ -23,14 +23,16 @@ from server.hub import Cursor, StoreMoved, TooManyViewers
 from server.service import Service, ServiceDep
 from server.store import UnknownJob
 from server.store.frames import StoredFrame
-from sm3.remote.frames import Scalars, encode_scalars, read_header
-from sm3.remote.wire import Gap, GapReason, JobMessage, Ping, Select
+from sm3.remote.frames import Scalars, answer_of, encode_scalars, read_header
+from sm3.remote.wire import At, Gap, GapReason, JobMessage, Ping, ViewerMessage
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
 POLICY_VIOLATION, SERVICE_RESTART, TRY_AGAIN_LATER = 1008, 1012, 1013
 FILL_FRAMES = 500
 _BETWEEN_ANSWERS_S = 0.05
 _SINCE = r"^\d{1,9}:\d{1,18}$"
+_MESSAGES: TypeAdapter[ViewerMessage] = TypeAdapter(ViewerMessage)
+_EXPECTED = 'expected {"type":"select","tensor":NAME} or {"type":"at","tensor":NAME,"step":N}'
 Key = tuple[int, int]
 
 # What sending to, or receiving from, a viewer that has left raises; and what a store that is away raises.
@@ -204,18 +206,27 @@ class _Viewer:
     # ── from the viewer
 
     async def _answer(self) -> None:
-        """Sends the history of each tensor that the viewer selects; ends when it leaves or talks nonsense."""
+        """Sends each history and each old frame that the viewer asks for; ends when it leaves or talks nonsense."""
         while True:
             message = await self.socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
             try:
-                chosen = Select.model_validate_json(message.get("text") or b"")
+                asked = _MESSAGES.validate_json(message.get("text") or b"")
             except ValidationError:
-                await self.socket.close(POLICY_VIOLATION, 'expected {"type":"select","tensor":NAME}')
+                await self.socket.close(POLICY_VIOLATION, _EXPECTED)
                 return
-            await self._tensor(chosen.tensor)
-            await asyncio.sleep(_BETWEEN_ANSWERS_S)  # each answer reads a history: a flood of questions waits
+            if isinstance(asked, At):
+                await self._past(asked)
+            else:
+                await self._tensor(asked.tensor)
+            await asyncio.sleep(_BETWEEN_ANSWERS_S)  # each answer reads the store: a flood of questions waits
+
+    async def _past(self, asked: At) -> None:
+        await self.socket.send_bytes(await self.once(asked, lambda: self._read_past(asked)))
+
+    def _read_past(self, asked: At) -> bytes:
+        return answer_of(self.here.frames.at_step(self.job_id, asked.step), asked.tensor, asked.step)
 
     async def _tensor(self, name: str) -> None:
         await self.socket.send_bytes(await self.once(("tensor", name), lambda: self._read_tensor(name)))

@@ -12,6 +12,7 @@ from sm3.probes.nonfinite import NonFinite
 from sm3.probes.poison import Poison
 from sm3.probes.rate_profiles import RateProfiles
 from sm3.probes.rates import Rates
+from sm3.probes.squares import Squares
 from sm3.probes.tightness import Tightness
 from sm3.probes.topk import TopK
 from sm3.probes.updates import Updates
@@ -31,6 +32,7 @@ PROBES: dict[ProbeName, type[Probe]] = {
         Alike,
         Idle,
         TopK,
+        Squares,
         Poison,
     )
 }

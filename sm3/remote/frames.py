@@ -277,6 +277,31 @@ def of_tensor(blob: bytes, tensor: str) -> bytes:
     return _with_header(kept, b"".join(parts))
 
 
+def answer_of(blob: bytes | None, tensor: str, step: int) -> bytes:
+    """Returns the answer to a viewer that asked what was known of ``tensor`` after ``step`` steps.
+
+    It is :func:`of_tensor` with ``asked``, ``tensor`` and the step's ``lr`` in its metadata, and its ``seq`` called
+    ``stored_seq``: so it is no frame to whoever stores frames, and to a viewer that does not know it an empty history.
+
+    Args:
+        blob: the frame that was found; None: there is none yet, and the answer holds no ``step`` and no arrays.
+        tensor: the name of a parameter.
+        step: as it was asked for.
+
+    Raises:
+        FrameError: ``blob`` is not a frame.
+    """
+    found = encode_scalars(Scalars()) if blob is None else of_tensor(blob, tensor)
+    start, header = _parse(found)
+    metadata = header["__metadata__"]
+    if "seq" in metadata:
+        metadata["stored_seq"] = metadata.pop("seq")
+    metadata |= {"asked": str(step), "tensor": tensor}
+    if blob is not None:
+        metadata |= {name: repr(value) for name, value in read_scalars(blob).select(["lr"]).latest().items()}
+    return _with_header(header, found[start:])
+
+
 def _tensor_of(array: str) -> str:
     """Returns the tensor that an array's name ends in, without a shadow's label."""
     return array.split("/", 2)[2].partition("@")[0]

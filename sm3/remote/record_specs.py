@@ -28,6 +28,7 @@ class ProbeName(StrEnum):
     ALIKE = "alike"
     IDLE = "idle"
     TOPK = "topk"
+    SQUARES = "squares"
     POISON = "poison"
 
 

@@ -9,7 +9,9 @@ Streams are described in ``docs/streams.md``. The live WebSocket (``/v1/jobs/{id
 * binary with ``seq`` in its metadata: a frame,
 * binary without: scalar history (:func:`sm3.remote.frames.encode_scalars`), to be merged by step: the job's own
   series at the start, those of a tensor that the viewer asked for with a :class:`Select`, and after a ``gap`` all
-  series of the frames that were left out.
+  series of the frames that were left out,
+* binary with ``asked`` instead: one tensor's part of the stored frame that the viewer asked for with an :class:`At`
+  (:func:`sm3.remote.frames.answer_of`).
 """
 
 from __future__ import annotations
@@ -365,3 +367,14 @@ class Select(Spec):
 
     type: Literal["select"] = "select"
     tensor: str = Field(max_length=480)
+
+
+class At(Spec):
+    """What a viewer sends to see the past: the newest stored frame of at most ``step`` steps, of one tensor."""
+
+    type: Literal["at"] = "at"
+    tensor: str = Field(max_length=480)
+    step: int = Field(ge=0, lt=2**53, description="steps done; a browser counts exactly below 2^53")
+
+
+ViewerMessage = Annotated[Select | At, Field(discriminator="type")]

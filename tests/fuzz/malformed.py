@@ -120,6 +120,12 @@ def messages(number: int, seed: int) -> Iterator[str | bytes]:
         lambda: json.dumps({"type": "select", "tensor": draw.choice([1, None, [], {}, True])}),
         lambda: json.dumps({"type": "select", "tensor": "x" * draw.randrange(481, 5000)}),
         lambda: json.dumps({"type": "select", "tensor": "x", "more": 1}),
+        lambda: '{"type":"at","tensor":"x"}',
+        lambda: json.dumps({
+            "type": "at",
+            "tensor": "x",
+            "step": draw.choice([-1, 2**53, 0.5, None, [], "x"]),
+        }),
         lambda: json.dumps({"type": draw.choice(["Select", "job", "", 1, None]), "tensor": "x"}),
         lambda: '{"type":"select","tensor":"\\ud800"}',
         lambda: '{"type":"select","tensor":NaN}',

@@ -336,6 +336,26 @@ def test_everything_reaches_the_host_in_one_copy(monkeypatch: pytest.MonkeyPatch
     assert len(copies) == 1
 
 
+def test_squares_are_the_gradients_and_their_profiles_bound_every_entry() -> None:
+    torch.manual_seed(0)
+    small, large, vector = (torch.nn.Parameter(torch.zeros(*shape)) for shape in ((5, 3), (700, 100), (4,)))
+    optimizer = SM3([("small", small), ("large", large), ("vector", vector)], lr=0.1)
+    for param in (small, large, vector):
+        param.grad = torch.randn(param.shape)
+    watching = recorder(optimizer, "squares")
+    optimizer.step()
+    arrays, _ = watching.read(1, [0.1])
+    square = small.grad.square()
+    assert np.array_equal(arrays["squares/grid/small"], square.numpy())
+    assert np.array_equal(arrays["squares/dim1/small"], square.amax(0).numpy())
+    np.testing.assert_allclose(arrays["squares/mean0/small"], square.mean(1).numpy(), rtol=1e-6)
+    bound = np.minimum.outer(arrays["squares/dim0/small"], arrays["squares/dim1/small"])
+    assert (square.numpy() <= bound).all()
+    assert np.array_equal(arrays["squares/grid/vector"], vector.grad.square().numpy())
+    assert "squares/grid/large" not in arrays  # more than 4,096 entries, and not in truth
+    assert arrays["squares/dim0/large"].shape == (234,)
+
+
 def test_other_optimizers_report_what_has_a_meaning() -> None:
     model = torch.nn.Linear(4, 3)
     sgd = torch.optim.SGD(model.named_parameters(), lr=0.1)

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.numpy import load
 
 from sm3.remote.frames import (
     Frame,
     FrameError,
     Point,
     Scalars,
+    answer_of,
     decode,
     encode,
     encode_scalars,
@@ -148,3 +150,18 @@ def test_a_tensors_part_of_a_frame_is_its_arrays_and_its_shadows(
         assert array.dtype == arrays[name].dtype
         assert array.tobytes() == arrays[name].tobytes()
     assert part.scalars.names == ()
+
+
+def test_an_answer_is_no_frame_and_to_whoever_does_not_know_it_no_news() -> None:
+    points = Scalars.from_points([Point("loss", 40, 1.0), Point("lr", 39, 0.1), Point("lr", 40, 0.3)])
+    blob = encode(Frame("job-1", 2, 3, 40, 1.5, {"accumulators/dim0/w": np.arange(3.0)}, points))
+    answer = answer_of(blob, "w", 44)
+    with pytest.raises(FrameError):
+        read_header(answer)
+    assert read_scalars(answer).names == ()
+    metadata = json.loads(answer[8 : 8 + int.from_bytes(answer[:8], "little")])["__metadata__"]
+    assert (metadata["asked"], metadata["step"], metadata["lr"]) == ("44", "40", "0.3")
+    assert load(answer)["accumulators/dim0/w"].tolist() == [0, 1, 2]
+    nothing = answer_of(None, "w", 44)
+    assert read_scalars(nothing).names == ()
+    assert not any("/w" in name for name in load(nothing))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import websockets
+from safetensors.numpy import load
 
 from sm3.remote.frames import decode, read_scalars
 from tests.conftest import RunningService
@@ -62,8 +63,11 @@ def told(message: str | bytes) -> tuple[Any, ...]:
         if said["type"] == "gap":
             return ("gap", said["attempt"], said["first"], said["last"], said["reason"])
         return (said["type"],)
-    header_bytes = int.from_bytes(message[:8], "little")
-    if "seq" in json.loads(message[8 : 8 + header_bytes])["__metadata__"]:
+    metadata = json.loads(message[8 : 8 + int.from_bytes(message[:8], "little")])["__metadata__"]
+    if "asked" in metadata:
+        tensors = {name.split("/", 2)[2] for name in load(message) if not name.startswith("scalars/")}
+        return ("past", metadata["asked"], metadata.get("step"), metadata["tensor"], tensors)
+    if "seq" in metadata:
         frame = decode(message)
         return ("frame", frame.attempt, frame.seq)
     scalars = read_scalars(message)
@@ -153,18 +157,70 @@ def test_what_another_process_stores_is_shown(api: RunningService) -> None:
     asyncio.run(scenario())
 
 
+W = "blocks.0.weight"
+
+
+def ask(step: int, tensor: str = W) -> str:
+    return json.dumps({"type": "at", "tensor": tensor, "step": step})
+
+
+def test_an_old_step_is_answered_with_that_tensor_alone_and_moves_nothing(api: RunningService) -> None:
+    job = FedJob(api)
+
+    async def scenario() -> None:
+        async with viewer(api, job) as opened:
+            await hear(opened, 1)
+            await opened.send(ask(5))
+            assert await hear(opened, 1) == [("past", "5", None, W, set())]
+            await asyncio.to_thread(job.feed, 4)
+            assert await hear(opened, 4) == [("frame", 0, seq) for seq in range(4)]
+            for step, found in ((20, "20"), (39, "30"), (1, "10"), (10**9, "40")):
+                await opened.send(ask(step))
+                assert await hear(opened, 1) == [("past", str(step), found, W, {W})]
+            await opened.send(ask(20, "no such tensor"))
+            assert await hear(opened, 1) == [("past", "20", "20", "no such tensor", set())]
+            await asyncio.to_thread(job.feed, 1)
+            assert await hear(opened, 1) == [("frame", 0, 4)]
+
+    asyncio.run(scenario())
+
+
+def test_the_past_of_a_job_that_has_ended_is_there_and_a_flood_of_questions_waits(
+    api: RunningService,
+) -> None:
+    job = FedJob(api)
+    job.feed(3)
+    job.end()
+
+    async def scenario() -> None:
+        async with viewer(api, job) as opened:
+            await hear(opened, 2)
+            begun = time.monotonic()
+            for step in range(10, 30):
+                await opened.send(ask(step))
+            told = await hear(opened, 20)
+            assert [found for _, _, found, *_ in told] == ["10"] * 10 + ["20"] * 10
+            assert time.monotonic() - begun > 19 * 0.05
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("nonsense", "code"),
     [
         ("nonsense", 1008),
         ('{"type":"select"}', 1008),
         ('{"type":"select","tensor":"w","more":1}', 1008),
+        ('{"tensor":"w"}', 1008),
+        ('{"type":"at","tensor":"w"}', 1008),
+        ('{"type":"at","tensor":"w","step":-1}', 1008),
+        ('{"type":"at","tensor":"w","step":1e99}', 1008),
         ('{"type":"select","tensor":"' + 481 * "w" + '"}', 1008),
         (b'{"type":"select","tensor":"w"}', 1008),
         ("[" * 10_000, 1008),
         (17 * 1024 * "x", 1009),
     ],
-    ids=range(7),
+    ids=range(11),
 )
 def test_nonsense_shuts_the_socket_it_came_from_and_no_other(
     api: RunningService, nonsense: str | bytes, code: int

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from server.events import ID_PATTERN
 from server.stream_examples import NDJSON_EXAMPLE, SSE_EXAMPLE
-from sm3.remote.wire import EndEvent, FrameEvent, Gap, LiveMessage, Select, Transition
+from sm3.remote.wire import EndEvent, FrameEvent, Gap, LiveMessage, Transition, ViewerMessage
 
 PAGE = (Path(__file__).parents[2] / "docs" / "streams.md").read_text()
 MODELS: dict[str, type[BaseModel]] = {"state": Transition, "frame": FrameEvent, "gap": Gap, "end": EndEvent}
@@ -68,8 +68,12 @@ def test_the_pages_messages_are_messages(text: str) -> None:
 
 
 def test_the_page_tells_what_a_viewer_may_send() -> None:
-    (text,) = re.findall(r'`(\{"type": "select".*?\})`', PAGE)
-    assert Select.model_validate_json(text.replace("NAME", '"w"')).tensor == "w"
+    texts = re.findall(r'`(\{"type": "(?:select|at)".*?\})`', PAGE)
+    told = [
+        TypeAdapter(ViewerMessage).validate_json(text.replace("NAME", '"w"').replace("N}", "7}"))
+        for text in texts
+    ]
+    assert [(message.type, message.tensor) for message in told] == [("select", "w"), ("at", "w")]
 
 
 def test_the_page_tells_every_parameter(http: httpx.Client) -> None:

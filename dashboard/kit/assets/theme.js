@@ -46,6 +46,11 @@ export function tint(theme, token) {
   return alpha === undefined ? color : css(rgb(color), Number(alpha));
 }
 
+/** Returns the colour of `token` laid over the page's own with the opacity `share`: a plain, opaque colour. */
+export function blend(theme, token, share) {
+  return css(mix(rgb(tint(theme, token)), rgb(theme.paper), share));
+}
+
 function resolve(root, variable) {
   const probe = document.createElement("span");
   probe.style.color = `var(${variable})`;

@@ -107,15 +107,16 @@ export const isFinal = (job) => job.state in FINAL;
  * Returns the strip's {kind, glyph, word, note}.
  *
  * `connected` is whether the socket is open, `ageS` the age of the newest frame in seconds or null without one,
- * `staleAfterS` when such an age means trouble.
+ * `staleAfterS` when such an age means trouble, `pinned` the earlier step that the map is held at, or null.
  */
-export function status(job, { connected, ageS, staleAfterS, paused }) {
-  if (job.state in FINAL) return { ...FINAL[job.state], note: "" };
+export function status(job, { connected, ageS, staleAfterS, paused, pinned = null }) {
+  if (job.state in FINAL) return { ...FINAL[job.state], note: pinned === null ? "" : `map at step ${count(pinned)}` };
   if (!connected) return { kind: "stale", glyph: "▲", word: ageS === null ? "CONNECTING" : `STALE ${duration(ageS)}`, note: ageS === null ? "" : "connection lost, trying again" };
   if (job.state === "cancelling") return { kind: "wait", glyph: "◌", word: "STOPPING", note: "" };
   if (job.state === "paused") return { kind: "wait", glyph: "‖", word: "PAUSED", note: job.cause };
   if (job.state !== "running") return { kind: "wait", glyph: "◌", word: job.state.toUpperCase(), note: job.phase };
   if (ageS !== null && ageS > staleAfterS) return { kind: "stale", glyph: "▲", word: `STALE ${duration(ageS)}`, note: "no new frame" };
+  if (pinned !== null) return { kind: "wait", glyph: "◆", word: `PINNED step ${count(pinned)}`, note: paused ? "charts paused too; training goes on" : "training goes on" };
   if (paused) return { kind: "wait", glyph: "‖", word: "VIEW PAUSED", note: "training goes on" };
   return { kind: "live", glyph: "●", word: "LIVE", note: ageS === null ? job.phase || "waiting for the first frame" : "" };
 }
@@ -140,7 +141,8 @@ export function mapTitle(map) {
   return map.rows.values ? "ν = its row's" : "ν = its column's";
 }
 
-function binName(word, edges, k) {
+/** Returns which rows, columns or entries a bin holds: row 3, columns 4–7. */
+export function binName(word, edges, k) {
   const [from, to] = [edges[k], edges[k + 1] - 1];
   return to > from ? `${word === "entry" ? "entries" : `${word}s`} ${count(from)}–${count(to)}` : `${word} ${count(from)}`;
 }

@@ -45,7 +45,7 @@ export function accumulatorMap(tensor, frame) {
 }
 
 /** Returns the two dims that are drawn: all there are, or the longest two. */
-function shownDims(shape) {
+export function shownDims(shape) {
   const order = shape.map((size, dim) => ({ size, dim })).sort((a, b) => b.size - a.size || a.dim - b.dim);
   return order.slice(0, 2).map(({ dim }) => dim).sort((a, b) => a - b);
 }

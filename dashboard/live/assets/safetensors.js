@@ -38,14 +38,20 @@ function view(buffer, start, name, { dtype, data_offsets: [begin, end] }) {
 /**
  * Returns one binary message in the page's own words.
  *
- * {kind: "frame", attempt, seq, step, time_s, arrays, points} or {kind: "history", points};
+ * {kind: "frame", attempt, seq, step, time_s, arrays, points}, {kind: "history", points}, or in answer to a question
+ * {kind: "stored", asked, tensor, step, lr, arrays}, `step` undefined where nothing is stored;
  * points maps a series' name to {steps: number[], values: number[]}.
  */
 export function decodeMessage(buffer) {
   const { metadata, arrays } = decode(buffer);
   const points = scalarPoints(metadata, arrays);
-  if (metadata.seq === undefined) return { kind: "history", points };
   for (const column of ["scalars/step", "scalars/series", "scalars/value"]) arrays.delete(column);
+  if (metadata.asked !== undefined) {
+    const number = (text) => (text === undefined ? undefined : Number(text));
+    const [asked, step, lr] = [metadata.asked, metadata.step, metadata.lr].map(number);
+    return { kind: "stored", asked, tensor: metadata.tensor, step, lr, arrays };
+  }
+  if (metadata.seq === undefined) return { kind: "history", points };
   return {
     kind: "frame",
     attempt: Number(metadata.attempt),

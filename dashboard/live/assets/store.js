@@ -26,9 +26,13 @@ export class Store {
     return before !== this.job.state;
   }
 
-  /** Takes a binary message and returns which it was: "frame" or "history". */
-  binary(buffer) {
+  /** Takes a binary message and returns which it was: "frame", "history", or "stored", which `past` is given. */
+  binary(buffer, past) {
     const message = decodeMessage(buffer);
+    if (message.kind === "stored") {
+      past.take(message); // an old step: no news
+      return message.kind;
+    }
     for (const [name, points] of message.points) {
       if (!this.series.has(name)) this.series.set(name, new Series());
       const series = this.series.get(name);

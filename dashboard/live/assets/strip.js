@@ -14,7 +14,7 @@ export class Strip {
     this.eta = h("span", { class: "sm3-eta" });
     this.note = h("span", { class: "sm3-note" });
     this.pause = button("Pause", "Hold the view still; training goes on", () => actions.pause());
-    this.follow = button("Follow", "Show the newest frame and forget zoom", () => actions.follow());
+    this.follow = button("Follow", "Go back to the newest frame and forget zoom", () => actions.follow());
     this.stop = button("Stop", "Cancel the job", () => this.#ask(true));
     this.confirm = h(
       "span",
@@ -35,10 +35,10 @@ export class Strip {
   }
 
   /** Says how the job is now. */
-  draw(store, { connected, paused }) {
+  draw(store, { connected, paused, pinned }) {
     const { job } = store;
     if (!job) return;
-    const now = status(job, { connected, paused, ageS: store.ageS(), staleAfterS: store.staleAfterS });
+    const now = status(job, { connected, paused, pinned, ageS: store.ageS(), staleAfterS: store.staleAfterS });
     this.chip.dataset.kind = now.kind;
     say(this.chip, `${now.glyph} ${now.word}`);
     say(this.note, [now.note, store.missed ? `${count(store.missed)} frames skipped` : ""].filter(Boolean).join(" · "));
@@ -52,7 +52,7 @@ export class Strip {
     say(this.pause, paused ? "Resume" : "Pause");
     this.pause.setAttribute("aria-pressed", String(paused));
     this.pause.hidden = done;
-    say(this.follow, done ? "Reset zoom" : "Follow");
+    say(this.follow, done ? (pinned ? "Newest" : "Reset zoom") : "Follow");
     this.stop.hidden = done || !this.confirm.hidden;
     this.stop.disabled = job.state === "cancelling";
     if (done) this.confirm.hidden = true;

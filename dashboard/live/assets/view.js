@@ -3,6 +3,7 @@
 import { Connection, liveUrl } from "./connection.js";
 import { h, say } from "../kit/dom.js";
 import { lossFigure, rateFigure, zerosFigure } from "./figures.js";
+import { Look } from "./look.js";
 import { MapPanel } from "./map_panel.js";
 import { Store } from "./store.js";
 import { Strip } from "./strip.js";
@@ -30,7 +31,10 @@ export class LiveView {
     this.connection = new Connection({
       text: (message) => this.#text(message),
       binary: (buffer) => this.#binary(buffer),
-      changed: () => this.#drawStrip(),
+      changed: (isOpen) => {
+        if (isOpen) this.look.past.again();
+        this.#drawStrip();
+      },
       needTicket: () => this.ask("ticket", { job: this.jobId, at: Date.now() }),
     });
     this.#build();
@@ -50,7 +54,12 @@ export class LiveView {
     this.cause = h("p", { class: "sm3-cause" });
     this.log = h("details", {}, h("summary", {}, "The worker's log"), h("pre"));
     this.banner = h("div", { class: "sm3-banner", role: "alert", hidden: true }, this.cause, this.log);
-    this.map = new MapPanel();
+    this.look = new Look({
+      say: (message) => this.connection.isOpen && (this.connection.say(message), true),
+      changed: () => this.#schedule(true, { charts: false }),
+      address: () => ({ job: this.jobId }),
+    });
+    this.map = new MapPanel(this.look);
     this.map.onRange = () => {
       this.shown = null;
       this.#schedule(true);
@@ -88,7 +97,7 @@ export class LiveView {
 
   /** Says why there are no charts. */
   cannotDraw(error) {
-    say(this.map.empty, `The charts cannot be drawn: ${error.message}. Load the page again.`);
+    say(this.map.why, `The charts cannot be drawn: ${error.message}. Load the page again.`);
   }
 
   /** Takes what Python says at each of its reruns; only another job makes a new connection. */
@@ -112,6 +121,7 @@ export class LiveView {
     this.revision++;
     this.paused = false;
     this.drawn = this.held = null;
+    this.look.open(data.place);
     this.connection.start((ticket) => this.#url(ticket), data.ticket);
     this.#choose();
   }
@@ -127,6 +137,7 @@ export class LiveView {
   destroy() {
     clearInterval(this.clock);
     cancelAnimationFrame(this.pending);
+    this.look.stop();
     this.connection.stop();
   }
 
@@ -139,7 +150,7 @@ export class LiveView {
   }
 
   #binary(buffer) {
-    if (this.store.binary(buffer) === "history") this.chartsDrawnAt = 0;
+    if (this.store.binary(buffer, this.look.past) === "history") this.chartsDrawnAt = 0;
     this.element.dataset.frames = String(this.store.frames);
     this.#schedule();
   }
@@ -174,6 +185,7 @@ export class LiveView {
 
   #follow() {
     this.revision++;
+    this.look.follow();
     this.#pause(false);
   }
 
@@ -183,9 +195,9 @@ export class LiveView {
     if (this.chartsAreBehind) this.#schedule();
   }
 
-  /** Draws soon; with `force` at once, charts included, and even when paused. */
-  #schedule(force = false) {
-    if (force) this.chartsDrawnAt = 0;
+  /** Draws soon; with `force` at once, `charts` included, and even when paused. */
+  #schedule(force = false, { charts = force } = {}) {
+    if (charts) this.chartsDrawnAt = 0;
     if (this.pending || (this.paused && !force)) return;
     const due = force ? 0 : this.drawnAt + DRAW_EVERY_MS - performance.now();
     const draw = () => {
@@ -214,10 +226,11 @@ export class LiveView {
     if (!this.canDraw) return;
     const revision = `${this.jobId}/${this.revision}`;
     const tensor = store.tensors.find(({ name }) => name === this.tensor);
-    const shown = [tensor, frame, theme, revision];
+    const scene = tensor && this.look.scene(tensor, frame, store);
+    const shown = [tensor, ...(scene?.key ?? []), theme, revision];
     if (tensor && shown.some((part, i) => part !== this.shown?.[i])) {
       this.shown = shown;
-      this.map.draw(tensor, frame, theme, revision);
+      this.map.draw(scene, theme, revision);
     }
     if (begin - this.chartsDrawnAt >= CHARTS_EVERY_MS) {
       this.chartsDrawnAt = begin;
@@ -235,7 +248,7 @@ export class LiveView {
   #drawStrip() {
     const { job } = this.store;
     if (!job) return;
-    const now = this.strip.draw(this.store, { connected: this.connection.isOpen, paused: this.paused });
+    const now = this.strip.draw(this.store, { connected: this.connection.isOpen, paused: this.paused, pinned: this.look.pinned });
     this.element.dataset.kind = now.kind;
     const failed = now.kind === "failed";
     const problem = !failed && !this.connection.isOpen ? this.data?.problem : "";

@@ -1,0 +1,148 @@
+// Where in the job the map looks: which statistic, which step, against which other step. It finds the frames for it, plays
+// them and keeps the address. What it draws with is scrubber.js and mode_bar.js.
+
+import { ModeBar } from "./mode_bar.js";
+import { Past } from "./past.js";
+import { NOWHERE, readPlace, writePlace } from "./place.js";
+import { Scrubber } from "./scrubber.js";
+import { indexOf, numFrames, stepOf, stride } from "./steps.js";
+
+const PLAY_EVERY_MS = 250;
+const ADDRESS_AFTER_MS = 300; // browsers refuse an address that changes with every pixel of a slider
+
+export class Look {
+  /** `say(message)` asks the service and returns whether it could; `changed()` draws; `address()` is what else the address says. */
+  constructor({ say, changed, address }) {
+    Object.assign(this, { changed, address });
+    this.place = NOWHERE;
+    this.problem = "";
+    this.playing = null;
+    this.past = new Past({ say, came: changed });
+    this.modes = new ModeBar((mode) => this.#go({ mode }));
+    this.scrubber = new Scrubber({
+      go: (step) => this.#move(step),
+      play: () => this.#play(!this.playing),
+      pinA: (step) => this.#go({ a: step }),
+      swap: () => this.#swap(),
+    });
+    this.modes.draw(this.place.mode);
+  }
+
+  /** Begins another job at the place `given`, as texts of the address. */
+  open(given) {
+    this.#play(false);
+    this.past.clear();
+    this.last = null;
+    ({ place: this.place, problem: this.problem } = readPlace(given));
+    this.modes.draw(this.place.mode);
+  }
+
+  /** Goes back to the newest frame. */
+  follow() {
+    this.#move(null);
+  }
+
+  /** Stops playing; the page has left. */
+  stop() {
+    this.#play(false);
+    clearTimeout(this.writing);
+  }
+
+  /**
+   * Returns what the map shows of `tensor`: {tensor, mode, frame, known, other, otherKnown, steps: {a, b}, isReading,
+   * problem, key}; while the parts of `key` are the same ones there is nothing new to draw.
+   *
+   * `live` is the newest frame that may be shown. `frame` is null while it is on its way (then what is shown stays), and
+   * `other`, that of step A, null without a comparison.
+   */
+  scene(tensor, live, store) {
+    const newest = live?.step ?? 0;
+    const every = store.job.spec.record.every;
+    const { mode, step, a } = this.place;
+    const isPinned = step !== null && step < newest;
+    const frame = isPinned ? this.past.at(tensor.name, step, "shown") : live;
+    const shown = isPinned ? (frame?.step ?? step) : newest;
+    const other = a === null || !live ? null : a >= newest ? live : this.past.at(tensor.name, a, "a");
+    const compares = other !== null && other.step !== frame?.step;
+    const known = (at) => knownAt(at, tensor, store);
+    this.last = { newest, every, shown, isPinned, isHere: frame !== null };
+    this.scrubber.draw({ newest, every, step: shown, isPinned, isReading: live !== null && frame === null, isPlaying: this.playing !== null, a });
+    const isReading = live !== null && (frame === null || (a !== null && other === null));
+    return {
+      tensor,
+      mode,
+      frame,
+      known: known(frame),
+      other: compares ? other : null,
+      otherKnown: compares ? known(other) : null,
+      steps: { a: other?.step, b: frame?.step },
+      isReading,
+      problem: this.problem,
+      key: [mode, frame, compares && other, isReading, this.problem, store.complete.has(tensor.name)],
+    };
+  }
+
+  /** The step at which the map is held although newer ones are there, or null. */
+  get pinned() {
+    return this.last?.isPinned ? this.last.shown : null;
+  }
+
+  #move(step) {
+    this.#play(false);
+    this.#go({ step });
+  }
+
+  #go(change) {
+    this.problem = "";
+    this.place = { ...this.place, ...change };
+    this.modes.draw(this.place.mode);
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => this.#write(), ADDRESS_AFTER_MS);
+    this.changed();
+  }
+
+  #swap() {
+    const { shown, newest } = this.last;
+    const { a } = this.place;
+    this.#play(false);
+    this.#go({ a: shown, step: a >= newest ? null : a });
+  }
+
+  #play(on) {
+    clearInterval(this.playing);
+    this.playing = null;
+    if (on && this.last) {
+      const { isPinned, newest, every } = this.last;
+      if (!isPinned) this.#go({ step: stepOf(0, every, newest) });
+      this.playing = setInterval(() => this.#tick(), PLAY_EVERY_MS);
+    }
+    if (this.last) this.changed();
+  }
+
+  #tick() {
+    const { shown, isHere, newest, every } = this.last;
+    if (!isHere) return; // the frame is on its way: nothing is skipped
+    const next = indexOf(shown, every, newest) + stride(numFrames(every, newest));
+    const step = stepOf(next, every, newest);
+    if (step >= newest) this.#move(null);
+    else this.#go({ step });
+  }
+
+  #write() {
+    const url = new URL(location.href);
+    for (const [name, text] of Object.entries({ ...this.address(), ...writePlace(this.place) })) {
+      if (text === null) url.searchParams.delete(name);
+      else url.searchParams.set(name, text);
+    }
+    history.replaceState(history.state, "", url);
+  }
+}
+
+// The learning rate is the frame's own: a long history may have been thinned.
+function knownAt(frame, tensor, store) {
+  const estimate = (name) => {
+    const series = store.get(`${name}/${tensor.name}`);
+    return series.values[series.nearest(frame?.step ?? 0)];
+  };
+  return { lr: frame?.lr ?? frame?.points?.get("lr")?.values.at(-1) ?? null, record: store.job.spec.record, estimate };
+}

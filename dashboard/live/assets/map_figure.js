@@ -1,0 +1,144 @@
+// The map as a Plotly figure: a heatmap and both profiles on its own axes. Pure: a layer and colours in, {data, layout} out.
+
+import { axis, base } from "./figures.js";
+import { blend } from "../kit/theme.js";
+import { ticksOf } from "./scale.js";
+
+const PROFILE = 0.16; // share of the map's width that the row profile takes
+const GAP = 0.012;
+const BAR = 0.93; // where the heatmap ends and the colour bar may begin
+
+/** Returns the map of `layer` with its profiles: they sit on the heatmap's own axes, so a pixel is the same index. */
+export function mapFigure(layer, theme, { revision, range }) {
+  const columnEdges = layer.columns.edges;
+  const rowEdges = layer.rank1 ? [0, 1] : layer.rows.edges;
+  const hasRows = !layer.rank1 && layer.rows.values !== null;
+  const hasColumns = layer.columns.values !== null;
+  const left = hasRows ? PROFILE : 0;
+  const top = hasColumns ? (layer.rank1 ? 0.78 : 0.8) : 1;
+  const data = [
+    {
+      type: "heatmap",
+      name: layer.mode,
+      x: columnEdges,
+      y: rowEdges,
+      z: layer.grid(),
+      zmin: range[0],
+      zmax: range[1],
+      zsmooth: false,
+      colorscale: colors(layer, theme),
+      hoverinfo: "none",
+      showscale: layer.scale !== "flag",
+      colorbar: colorbar(layer, theme, range, top),
+    },
+  ];
+  if (hasColumns) data.push(profile(layer, layer.columns, range, theme, { x: "x", y: "y2" }, false));
+  if (hasRows) data.push(profile(layer, layer.rows, range, theme, { x: "x2", y: "y" }, true));
+  const [numColumns, numRows] = [columnEdges[columnEdges.length - 1], rowEdges[rowEdges.length - 1]];
+  const value = valueAxis(layer, theme, range);
+  const layout = {
+    ...base(theme, revision, { l: 64, r: 8, t: 6, b: 38 }),
+    xaxis: axis(theme, {
+      domain: [left ? left + GAP : 0, BAR],
+      range: [0, numColumns],
+      minallowed: 0,
+      maxallowed: numColumns,
+      anchor: "y",
+      nticks: 9,
+      title: axisTitle(layer.rank1 ? "entry" : `column (dim ${layer.dims[1]})`),
+      tickformat: ",d",
+    }),
+    yaxis: axis(theme, {
+      domain: [0, top - (hasColumns ? 2 * GAP : 0)],
+      range: [numRows, 0],
+      minallowed: 0,
+      maxallowed: numRows,
+      anchor: left ? "x2" : "x",
+      nticks: 7,
+      fixedrange: layer.rank1,
+      showticklabels: !layer.rank1,
+      ticks: layer.rank1 ? "" : "outside",
+      title: axisTitle(layer.rank1 ? "" : `row (dim ${layer.dims[0]})`),
+      tickformat: ",d",
+    }),
+  };
+  if (hasColumns) layout.yaxis2 = axis(theme, { ...value, domain: [top, 1], anchor: "x" });
+  if (hasRows) layout.xaxis2 = axis(theme, { ...value, range: [...value.range].reverse(), domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
+  return { data, layout };
+}
+
+const axisTitle = (text) => ({ text, standoff: 4, font: { size: 12 } });
+
+/** Returns the colours: Viridis for magnitudes, one hue from pale to full for bits, two around a middle for differences. */
+function colors({ scale }, theme) {
+  if (scale === "log") return "Viridis";
+  if (scale === "flag") return [[0, theme.accent], [1, theme.accent]];
+  if (scale === "bits") return [[0, blend(theme, "@accent", 0.1)], [0.6, blend(theme, "@accent", 1)], [1, blend(theme, "@text", 0.9)]];
+  return [[0, blend(theme, "@c1", 1)], [0.5, blend(theme, "@text", 0.07)], [1, blend(theme, "@c2", 1)]];
+}
+
+function colorbar(layer, theme, range, top) {
+  const ticks = ticksOf(layer, range, 6);
+  return {
+    x: BAR + 0.015,
+    xpad: 0,
+    ypad: 0,
+    thickness: 10,
+    len: top,
+    y: 0,
+    yanchor: "bottom",
+    outlinewidth: 0,
+    tickvals: ticks.map(({ at }) => at),
+    ticktext: ticks.map(({ text }) => text),
+    tickfont: { color: theme.muted, size: 12 },
+    ticklen: 3,
+    tickcolor: theme.line,
+    title: { text: { log: layer.symbol, bits: "bits", ratio: "bits" }[layer.scale] ?? "", side: "top", font: { color: theme.muted, size: 13 } },
+  };
+}
+
+/** Returns the axis of a profile; its range is as Plotly has it, log10 where the axis is one. */
+function valueAxis(layer, theme, [low, high]) {
+  const isLog = layer.scale === "log";
+  const ticks = ticksOf(layer, [low, high], 3);
+  const room = layer.scale === "flag" ? 1.1 : high;
+  return {
+    type: isLog ? "log" : "linear",
+    fixedrange: true,
+    range: [low, room],
+    showgrid: true,
+    gridcolor: theme.grid,
+    tickmode: "array",
+    tickvals: ticks.map(({ at }) => (isLog ? 10 ** at : at)),
+    ticktext: layer.scale === "change" ? ticks.map(() => "") : ticks.map(({ text }) => text),
+  };
+}
+
+/** Returns one filled step line: a single outline, closed along the scale's floor, or along 0 of a difference. */
+function profile({ scale }, { edges, at = edges, values }, [low], theme, axes, upright) {
+  const floor = scale === "log" ? 10 ** low : 0;
+  const signed = scale === "ratio" || scale === "change";
+  const along = [at[0]];
+  const height = [floor];
+  for (let k = 0; k < values.length; k++) {
+    const value = values[k] > floor || (signed && Number.isFinite(values[k])) ? values[k] : floor;
+    along.push(at[k], at[k + 1]);
+    height.push(value, value);
+  }
+  along.push(at[at.length - 1]);
+  height.push(floor);
+  return {
+    type: "scatter",
+    name: upright ? "row profile" : "column profile",
+    mode: "lines",
+    x: upright ? height : along,
+    y: upright ? along : height,
+    xaxis: axes.x,
+    yaxis: axes.y,
+    line: { color: theme.accent, width: 1 },
+    fill: "toself",
+    fillcolor: theme.accentSoft,
+    hoverinfo: "skip",
+    cliponaxis: true,
+  };
+}
