@@ -326,10 +326,10 @@ def _store(system: SystemView) -> tuple[Gauge, ...]:
         ),
         Gauge(
             "disk",
-            "Disk, free",
-            size(free),
+            "Disk",
+            f"{size(free)} free",
             f"of {size(machine.disk_total_bytes)}",
-            "Of the disk that the data folder is on.",
+            "Of the disk that the data folder is on; the bar is what is taken.",
             share=1 - free / machine.disk_total_bytes if machine.disk_total_bytes else None,
             trend=free,
         ),
