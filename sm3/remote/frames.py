@@ -256,7 +256,7 @@ def of_tensor(blob: bytes, tensor: str) -> bytes:
 
     Args:
         blob: a frame.
-        tensor: the name of a parameter; a shadow's arrays are named ``NAME@label``.
+        tensor: the name of a parameter; a shadow's arrays are named ``statistic@label/part/tensor``.
 
     Raises:
         FrameError: ``blob`` is not a frame.
@@ -266,7 +266,7 @@ def of_tensor(blob: bytes, tensor: str) -> bytes:
     kept: dict[str, Any] = {"__metadata__": header["__metadata__"] | {"series": "[]"}}
     parts, end = [], 0
     for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])[0]):
-        if name == "__metadata__" or (name not in _COLUMNS and _tensor_of(name) != tensor):
+        if name == "__metadata__" or (name not in _COLUMNS and name.split("/", 2)[2] != tensor):
             continue
         begin, stop = entry["data_offsets"]
         shape = [0] if name in _COLUMNS else entry["shape"]
@@ -300,11 +300,6 @@ def answer_of(blob: bytes | None, tensor: str, step: int) -> bytes:
     if blob is not None:
         metadata |= {name: repr(value) for name, value in read_scalars(blob).select(["lr"]).latest().items()}
     return _with_header(header, found[start:])
-
-
-def _tensor_of(array: str) -> str:
-    """Returns the tensor that an array's name ends in, without a shadow's label."""
-    return array.split("/", 2)[2].partition("@")[0]
 
 
 def _with_header(header: Mapping[str, Any], data: bytes) -> bytes:

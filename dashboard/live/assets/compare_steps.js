@@ -32,7 +32,7 @@ export function difference(a, b, steps) {
     rows,
     columns,
     at,
-    grid: () => Array.from({ length: numRows }, (_, i) => Array.from({ length: numColumns }, (_, j) => (Number.isNaN(at(i, j)) ? undefined : at(i, j)))),
+    grid: () => Array.from({ length: numRows }, (_row, i) => Array.from({ length: numColumns }, (_column, j) => (Number.isNaN(at(i, j)) ? undefined : at(i, j)))),
     numbers: [values, rows?.values, columns.values].filter(Boolean),
     blank: { log: "0 at A or B", bits: "no number at A or B", flag: "active at neither" }[b.scale],
     bySets: false,

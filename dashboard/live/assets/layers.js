@@ -165,7 +165,7 @@ const logs = (layer) => rowsOf(layer, (value) => (value > 0 && value < Infinity 
 /** Returns the cells of a layer as rows of what `shown` makes of each number. */
 export function rowsOf(layer, shown) {
   const [numRows, numColumns] = sizeOf(layer);
-  return Array.from({ length: numRows }, (_, i) => Array.from({ length: numColumns }, (_, j) => shown(layer.at(i, j))));
+  return Array.from({ length: numRows }, (_row, i) => Array.from({ length: numColumns }, (_column, j) => shown(layer.at(i, j))));
 }
 
 /** Returns the number of rows and of columns of cells. */

@@ -63,7 +63,7 @@ export function mapFigure(layer, theme, { revision, range }) {
     }),
   };
   if (hasColumns) layout.yaxis2 = axis(theme, { ...value, domain: [top, 1], anchor: "x" });
-  if (hasRows) layout.xaxis2 = axis(theme, { ...value, range: [...value.range].reverse(), domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
+  if (hasRows) layout.xaxis2 = axis(theme, { ...value, range: value.range.toReversed(), domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
   return { data, layout };
 }
 

@@ -36,7 +36,7 @@ export const yaxisOf = (k) => `yaxis${suffix(k)}`;
 /** Returns {data, layout}; `grids` are the unpacked numbers, a panel each or null; `range` the colours' own. */
 export function figure(given, grids, range, width, theme, tint) {
   const { panels } = given;
-  const { columns, rows, height } = arrange(panels.length, width);
+  const { columns, height } = arrange(panels.length, width);
   const inner = { width: width - MARGIN.l - MARGIN.r, height: height - MARGIN.b };
   const size = (inner.width - (columns - 1) * GAP_PX) / columns;
   const extents = panels.map(({ rows: r, columns: c }) => [r[r.length - 1] ?? 0, c[c.length - 1] ?? 0]);
@@ -105,7 +105,7 @@ function colorbar(given, [low, high], theme, len) {
 }
 
 function lines(values, rows, columns) {
-  return Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => {
+  return Array.from({ length: rows }, (_row, i) => Array.from({ length: columns }, (_column, j) => {
     const value = values[i * columns + j];
     return Number.isNaN(value) ? undefined : value;
   }));

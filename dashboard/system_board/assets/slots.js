@@ -53,7 +53,7 @@ export class Slots {
 /** Changes `places` (id to number) so that it has just `ids`: those there before keep theirs, new ones take the lowest. */
 export function place(places, ids) {
   const wanted = new Set(ids);
-  for (const id of [...places.keys()]) if (!wanted.has(id)) places.delete(id);
+  for (const id of places.keys()) if (!wanted.has(id)) places.delete(id);
   const taken = new Set(places.values());
   for (const id of ids) {
     if (places.has(id)) continue;
