@@ -7,6 +7,7 @@ the frames that were left out follow each ``gap``.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,23 +15,27 @@ from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from server import moves, thinning
 from server.access import ANYONE, Principal
 from server.hub import Cursor, StoreMoved, TooManyViewers
 from server.service import Service, ServiceDep
 from server.store import UnknownJob
+from server.store.chunks import COUNTED
 from server.store.frames import StoredFrame
 from sm3.remote.frames import Scalars, encode_scalars, read_header
-from sm3.remote.wire import Gap, GapReason, JobMessage, Ping, Select
+from sm3.remote.live_specs import GlanceStatistic
+from sm3.remote.wire import Gap, GapReason, Glance, JobMessage, Ping, ViewerMessage
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
 POLICY_VIOLATION, SERVICE_RESTART, TRY_AGAIN_LATER = 1008, 1012, 1013
 FILL_FRAMES = 500
 _BETWEEN_ANSWERS_S = 0.05
 _SINCE = r"^\d{1,9}:\d{1,18}$"
+_MESSAGES: TypeAdapter[ViewerMessage] = TypeAdapter(ViewerMessage)
 Key = tuple[int, int]
 
 # What sending to, or receiving from, a viewer that has left raises; and what a store that is away raises.
@@ -129,6 +134,7 @@ class _Viewer:
         return JobMessage(
             job=self.here.jobs.get(self.job_id),
             tensors=manifest.tensors if manifest else None,
+            moves=moves.newest(self.here, self.job_id),
             server_time=datetime.now(UTC),
         ).model_dump_json()
 
@@ -199,7 +205,7 @@ class _Viewer:
         return [((attempt, seq), scalars) for attempt, seq, _, scalars in points]
 
     def _read_history(self) -> bytes:
-        return encode_scalars(self.here.frames.history(self.job_id, job_wide=True))
+        return _encoded(self.here.frames.history(self.job_id, job_wide=True))
 
     # ── from the viewer
 
@@ -210,19 +216,37 @@ class _Viewer:
             if message["type"] == "websocket.disconnect":
                 return
             try:
-                chosen = Select.model_validate_json(message.get("text") or b"")
+                asked = _MESSAGES.validate_json(message.get("text") or b"")
             except ValidationError:
-                await self.socket.close(POLICY_VIOLATION, 'expected {"type":"select","tensor":NAME}')
+                await self.socket.close(
+                    POLICY_VIOLATION, 'expected {"type":"select","tensor":NAME} or a glance'
+                )
                 return
-            await self._tensor(chosen.tensor)
+            if isinstance(asked, Glance):
+                await self._glance(asked.statistic.value)
+            else:
+                await self._tensor(asked.tensor)
             await asyncio.sleep(_BETWEEN_ANSWERS_S)  # each answer reads a history: a flood of questions waits
 
     async def _tensor(self, name: str) -> None:
         await self.socket.send_bytes(await self.once(("tensor", name), lambda: self._read_tensor(name)))
 
     def _read_tensor(self, tensor: str) -> bytes:
-        history = self.here.frames.history(self.job_id, job_wide=False)
-        return encode_scalars(history.select(n for n in history.names if n.partition("/")[2] == tensor))
+        return _encoded(self.here.frames.tensor_history(self.job_id, tensor))
+
+    async def _glance(self, statistic: str) -> None:
+        answer = await self.once(("glance", statistic), lambda: self._read_glance(statistic))
+        await self.socket.send_bytes(answer)
+
+    def _read_glance(self, statistic: str) -> bytes:
+        found = self.here.frames.glance(self.job_id, COUNTED | {GlanceStatistic.SATURATED, statistic})
+        return encode_scalars(thinning.for_glance(found, statistic), of="glance", statistic=statistic)
+
+
+def _encoded(history: Scalars) -> bytes:
+    """Returns a history as it is sent: thinned, and saying of which series how many points there were."""
+    thinned = thinning.for_charts(history)
+    return encode_scalars(thinned.scalars, of="history", thinned=json.dumps(thinned.num_points))
 
 
 def _gaps(keys: list[Key], reason: GapReason) -> Iterator[Gap]:

@@ -9,7 +9,7 @@ Streams are described in ``docs/streams.md``. The live WebSocket (``/v1/jobs/{id
 * binary with ``seq`` in its metadata: a frame,
 * binary without: scalar history (:func:`sm3.remote.frames.encode_scalars`), to be merged by step: the job's own
   series at the start, those of a tensor that the viewer asked for with a :class:`Select`, and after a ``gap`` all
-  series of the frames that were left out.
+  series of the frames that were left out; or, for a :class:`Glance`, a few points of a statistic of every tensor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sm3.remote.job_specs import JobSpec
+from sm3.remote.live_specs import GlanceStatistic
 from sm3.remote.spec import Spec
 
 
@@ -58,6 +59,12 @@ class Transition(View):
     at: datetime
     attempt: int
     cause: str
+
+
+class Move(Transition):
+    """A change of state, and the newest step that was recorded when it happened."""
+
+    step: int = 0
 
 
 class Progress(View):
@@ -337,6 +344,7 @@ class JobMessage(View):
     type: Literal["job"] = "job"
     job: JobView
     tensors: tuple[TensorInfo, ...] | None = None
+    moves: tuple[Move, ...] = Field((), description="the newest changes of state, oldest first")
     server_time: datetime
 
 
@@ -365,3 +373,13 @@ class Select(Spec):
 
     type: Literal["select"] = "select"
     tensor: str = Field(max_length=480)
+
+
+class Glance(Spec):
+    """What a viewer sends to get a few points of one statistic of every tensor, and what is wrong with any of them."""
+
+    type: Literal["glance"] = "glance"
+    statistic: GlanceStatistic = GlanceStatistic.RATE
+
+
+ViewerMessage = Annotated[Select | Glance, Field(discriminator="type")]
