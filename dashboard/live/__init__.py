@@ -1,11 +1,13 @@
 """The live view as a Streamlit component: one WebSocket and the charts it feeds, in the browser.
 
 Python gives it a job, a ticket and a list of jobs; everything else comes over the WebSocket. The view asks back
-by trigger values: ``ticket`` (a fresh one, to connect again), ``cancel``, ``pick`` (another job) and ``ended``.
+by trigger values: ``ticket`` (a fresh one, to connect again), ``control`` (pause, resume or cancel the job), ``pick``
+(another job) and ``ended``.
 
 A walk through ``assets/``: ``index.js`` mounts ``view.js``; ``connection.js`` hands messages to ``store.js``, which
-decodes them by ``safetensors.js`` into ``series.js``; ``accumulators.js``, ``figures.js`` and ``words.js`` are pure
-and say what is drawn; ``*_panel.js``, ``strip.js`` and ``tensor_list.js`` draw it.
+decodes them by ``safetensors.js`` into ``series.js`` and ``glance.js``; ``accumulators.js``, ``figures.js``,
+``curves.js``, ``marks.js``, ``alerts.js`` and ``words.js`` are pure and say what is drawn; ``*_panel.js``, ``strip.js``
+and ``tensor_list.js`` draw it; ``address.js`` holds what a link has to say.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class LiveData:
         api: where the browser finds the service.
         log: the worker's log, for a job that failed.
         problem: why the service could not be asked just now, or ''.
+        refusal: why the service did not do what was asked of the job, or ''.
     """
 
     job: JobView
@@ -44,6 +47,7 @@ class LiveData:
     api: BrowserAddress
     log: str = ""
     problem: str = ""
+    refusal: str = ""
 
     def payload(self) -> dict[str, object]:
         """Returns the JSON that the component gets."""
@@ -60,6 +64,7 @@ class LiveData:
             },
             "log": self.log,
             "problem": self.problem,
+            "refusal": self.refusal,
             "module": assets.url("live/index.js"),
             "plotly": assets.url("plotly.min.js"),
         }

@@ -109,7 +109,7 @@ export function status(job, { connected, ageS, staleAfterS, paused }) {
   if (job.state === "paused") return { kind: "wait", glyph: "‖", word: "PAUSED", note: job.cause };
   if (job.state !== "running") return { kind: "wait", glyph: "◌", word: job.state.toUpperCase(), note: job.phase };
   if (ageS !== null && ageS > staleAfterS) return { kind: "stale", glyph: "▲", word: `STALE ${duration(ageS)}`, note: "no new frame" };
-  if (paused) return { kind: "wait", glyph: "‖", word: "VIEW PAUSED", note: "training goes on" };
+  if (paused) return { kind: "wait", glyph: "‖", word: "VIEW HELD", note: "training goes on" };
   return { kind: "live", glyph: "●", word: "LIVE", note: ageS === null ? job.phase || "waiting for the first frame" : "" };
 }
 

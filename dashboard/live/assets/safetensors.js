@@ -38,13 +38,17 @@ function view(buffer, start, name, { dtype, data_offsets: [begin, end] }) {
 /**
  * Returns one binary message in the page's own words.
  *
- * {kind: "frame", attempt, seq, step, time_s, arrays, points} or {kind: "history", points};
+ * {kind: "frame", attempt, seq, step, time_s, arrays, points}; or {kind, points, thinned, statistic} with kind
+ * "history", "fill" (of frames that were left out) or "glance"; `thinned` maps a series to the points it had;
  * points maps a series' name to {steps: number[], values: number[]}.
  */
 export function decodeMessage(buffer) {
   const { metadata, arrays } = decode(buffer);
   const points = scalarPoints(metadata, arrays);
-  if (metadata.seq === undefined) return { kind: "history", points };
+  if (metadata.seq === undefined) {
+    const { of: kind = "fill", statistic } = metadata;
+    return { kind, points, statistic, thinned: JSON.parse(metadata.thinned ?? "{}") };
+  }
   for (const column of ["scalars/step", "scalars/series", "scalars/value"]) arrays.delete(column);
   return {
     kind: "frame",
@@ -58,7 +62,7 @@ export function decodeMessage(buffer) {
 }
 
 function scalarPoints(metadata, arrays) {
-  const names = JSON.parse(metadata.series ?? "[]");
+  const names = namesOf(metadata.series ?? "[]");
   const columns = names.map(() => ({ steps: [], values: [] }));
   const steps = arrays.get("scalars/step")?.values ?? [];
   const series = arrays.get("scalars/series")?.values ?? [];
@@ -68,4 +72,13 @@ function scalarPoints(metadata, arrays) {
     columns[series[i]].values.push(values[i]);
   }
   return new Map(names.map((name, i) => [name, columns[i]]));
+}
+
+// Of a model with hundreds of tensors each frame names the same thousands of series.
+let lastText = null;
+let lastNames = [];
+
+function namesOf(text) {
+  if (text !== lastText) [lastText, lastNames] = [text, JSON.parse(text)];
+  return lastNames;
 }
