@@ -19,10 +19,11 @@ export class Series {
         this.values.pop();
         this.total--;
       }
+      if (!this.steps.length) this.total = 0;
       this.steps.push(steps[i]);
       this.values.push(values[i]);
+      this.total++;
     }
-    this.total += steps.length;
     if (this.steps.length > this.limit) Object.assign(this, thinBySteps(this, this.limit / 2));
   }
 
@@ -87,6 +88,7 @@ export class Smoothed extends Series {
         this.values.pop();
         this.count = Math.max(0, this.count - 1);
       }
+      if (!this.steps.length) this.count = 0;
       // Without a bias towards the start: the sum of weights so far is 1 − keep**count.
       const before = this.count ? this.last * (1 - keep ** this.count) : 0;
       if (Number.isFinite(values[i])) this.count++;
