@@ -72,7 +72,8 @@ export class TimePanel {
     this.hint.hidden = !isEmpty || this.menu.shown;
     say(this.hint, options.isLoading ? "Loading…" : "Nothing recorded yet");
     this.#showTable();
-    if (!this.menu.shown) {
+    // Axes alone are not worth a third of a second before the numbers come.
+    if (!this.menu.shown && (!isEmpty || this.drawn)) {
       this.plot.style.visibility = isEmpty ? "hidden" : "";
       const { shapes, annotations } = marksOf(options.events, theme);
       this.Plotly.react(this.plot, data, { ...layout, shapes, annotations: [...(layout.annotations ?? []), ...annotations] }, OPTIONS);

@@ -117,6 +117,7 @@ export class LiveView {
     this.store.tensors = data.tensors;
     this.tensor = null;
     this.wanted = data.tensor || recall(`tensor/${this.jobId}`);
+    this.asked = this.wanted || null; // the tensor whose history comes with the connection
     this.element.dataset.loading = "true";
     this.revision++;
     this.paused = false;
@@ -127,8 +128,9 @@ export class LiveView {
 
   /** Returns where to connect: behind what this page has, unless the shown tensor's history never came. */
   #url(ticket) {
-    const { store, tensor } = this;
-    const since = !tensor || store.complete.has(tensor) ? store.since : null;
+    const { store } = this;
+    const tensor = this.tensor ?? (this.wanted || null); // asked for at once, its history needs no question of its own
+    const since = !this.tensor || store.complete.has(this.tensor) ? store.since : null;
     return liveUrl(this.data.api, this.jobId, { ticket, since, tensor });
   }
 
@@ -171,7 +173,8 @@ export class LiveView {
   #pick(name, { chosen = true } = {}) {
     this.tensor = name;
     this.store.keep(name);
-    this.connection.say({ type: "select", tensor: name });
+    if (!this.store.complete.has(name) && name !== this.asked) this.connection.say({ type: "select", tensor: name });
+    this.asked = null;
     if (chosen) {
       write({ job: this.jobId, tensor: name });
       remember(`tensor/${this.jobId}`, name);
