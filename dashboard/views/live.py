@@ -36,7 +36,8 @@ def _live() -> None:
         if last is None or isinstance(error, ServiceError):
             trouble.show(error)
             return
-        data = replace(last, ticket="", problem=session.sentence(error))
+        refusal = st.session_state.pop(_REFUSAL, "")
+        data = replace(last, ticket="", problem=session.sentence(error), refusal=refusal)
     if data is None:
         _empty()
         return

@@ -142,7 +142,7 @@ export function thin({ steps, values }, limit = 1200) {
 
 /**
  * Returns at most `limit` points: of each stretch of steps the lowest, the highest and one that is no number, and the
- * last of all.
+ * first and the last of all.
  *
  * Stretches are a power of two wide and begin at its multiples, so thinning again what was thinned loses nothing more.
  */
@@ -162,8 +162,9 @@ export function thinBySteps({ steps, values }, limit) {
         if (high < 0 || values[i] > values[high]) high = i;
       }
     }
+    const first = start === 0 ? 0 : -1;
     const last = i === steps.length ? i - 1 : -1;
-    for (const k of [...new Set([low, high, odd, last])].filter((k) => k >= 0).sort((a, b) => a - b)) {
+    for (const k of [...new Set([first, low, high, odd, last])].filter((k) => k >= 0).sort((a, b) => a - b)) {
       out.steps.push(steps[k]);
       out.values.push(values[k]);
     }
