@@ -73,7 +73,8 @@ export class Store {
     }
     if (!this.series.has(name)) this.series.set(name, new Series());
     const series = this.series.get(name);
-    if (kind === "frame") series.append(points);
+    const goesOn = kind === "fill" && points.steps[0] > (series.steps[series.length - 1] ?? -1);
+    if (kind === "frame" || goesOn) series.append(points);
     else series.merge(points);
     if (kind !== "frame") series.total = Math.max(series.length, kind === "history" ? thinned[name] ?? 0 : series.total);
     if (kind === "history") {
