@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-network test-ledger fuzz lint format bench bench-viewers bench-ingest chaos-disk \
+.PHONY: help run test test-slow test-network test-ledger fuzz lint format bench bench-viewers bench-ingest bench-dashboard chaos-disk \
 	chaos-clock chaos-kill chaos-kill-postgres catalogue ledger-table screenshots clean
 
 help:  ## list what can be made
@@ -56,6 +56,9 @@ bench-viewers: $(VENV)/.installed-test  ## 1,000 SSE and 200 WebSocket viewers o
 
 bench-ingest: $(VENV)/.installed-test  ## eight workers' frames: stored a second, and what a step costs (5 minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ingest
+
+bench-dashboard: $(VENV)/.installed-test  ## the Live page on 10^5 steps of 200 tensors: time, CPU, memory (14 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.dashboard $(ARGS)
 
 chaos-kill: $(VENV)/.installed-test  ## kill service and workers 50 times each during 20 jobs, and compare (15 minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos.kills $(ARGS)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sse_starlette import ServerSentEvent
 
-from server.store.recording import is_job_wide
+from server.store.chunks import is_job_wide
 from sm3.remote.frames import Scalars
 from sm3.remote.wire import EndEvent, FrameEvent, Gap, GapReason, JobState, Points, Transition
 

@@ -1,12 +1,14 @@
 """The live view as a Streamlit component: one WebSocket and the charts it feeds, in the browser.
 
 Python gives it a job, a ticket and a list of jobs; everything else comes over the WebSocket. The view asks back
-by trigger values: ``ticket`` (a fresh one, to connect again), ``cancel``, ``pick`` (another job) and ``ended``.
+by trigger values: ``ticket`` (a fresh one, to connect again), ``control`` (pause, resume or cancel the job), ``pick``
+(another job) and ``ended``.
 
 A walk through ``assets/``: ``index.js`` mounts ``view.js``; ``connection.js`` hands messages to ``store.js``, which
-decodes them by ``safetensors.js`` into ``series.js``; ``accumulators.js``, ``layers.js``, ``compare_steps.js``,
-``figures.js``, ``map_figure.js`` and ``words.js`` are pure and say what is drawn; ``*_panel.js``, ``strip.js`` and
-``tensor_list.js`` draw it. ``look.js`` says where in the job the map looks, and asks ``past.js`` for earlier frames.
+decodes them by ``safetensors.js`` into ``series.js`` and ``glance.js``; ``accumulators.js``, ``layers.js``,
+``compare_steps.js``, ``*figure*.js``, ``curves.js``, ``marks.js``, ``alerts.js`` and ``words.js`` are pure and say what
+is drawn; ``*_panel.js``, ``strip.js`` and ``tensor_list.js`` draw it. ``look.js`` says where in the job the map looks,
+and asks ``past.js`` for earlier frames; ``address.js`` holds what a link has to say.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class LiveData:
         log: the worker's log, for a job that failed.
         problem: why the service could not be asked just now, or ''.
         place: where in the job the address looks: show, step and a as they are written there.
+        refusal: why the service did not do what was asked of the job, or ''.
     """
 
     job: JobView
@@ -47,6 +50,7 @@ class LiveData:
     log: str = ""
     problem: str = ""
     place: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
 
     def payload(self) -> dict[str, object]:
         """Returns the JSON that the component gets."""
@@ -64,6 +68,7 @@ class LiveData:
             "log": self.log,
             "problem": self.problem,
             "place": dict(self.place),
+            "refusal": self.refusal,
             "module": assets.url("live/index.js"),
             "plotly": assets.url("plotly.min.js"),
         }

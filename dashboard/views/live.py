@@ -16,7 +16,9 @@ from sm3.remote.client import Client, ServiceError
 from sm3.remote.wire import JobState, JobView
 
 _LAST = "live/last"
+_JOB = "live/job"
 _PROBLEM = "live/problem"
+_REFUSAL = "live/refusal"
 _PLACE = ("show", "step", "a")
 """What the address says of where the map looks."""
 
@@ -36,28 +38,31 @@ def _live() -> None:
         if last is None or isinstance(error, ServiceError):
             trouble.show(error)
             return
-        data = replace(last, ticket="", problem=session.sentence(error))
+        refusal = st.session_state.pop(_REFUSAL, "")
+        data = replace(last, ticket="", problem=session.sentence(error), refusal=refusal)
     if data is None:
         _empty()
         return
     st.session_state[_LAST] = data
     mount(
         data,
-        {"ticket": _rerun, "ended": _rerun, "cancel": _cancel, "pick": _pick},
+        {"ticket": _rerun, "ended": _rerun, "control": _control, "pick": _pick},
     )
 
 
 def _fetch(client: Client) -> LiveData | None:
     """Returns what the view needs, or None while there is no job at all."""
     jobs = client.jobs(limit=50).items
-    wanted = st.query_params.get("job")
+    # Streamlit's own link to this page drops what the address said: the job looked at last is shown again.
+    wanted = st.query_params.get("job") or _shown_before(client)
     job = next((job for job in jobs if job.id == wanted), None) if wanted else choose(jobs)
     if job is None and wanted:
         job = client.job(wanted)
     if job is None:
         return None
-    if job.id != wanted:
+    if job.id != st.query_params.get("job"):
         st.query_params["job"] = job.id
+    st.session_state[_JOB] = job.id
     listed = jobs if any(listed.id == job.id for listed in jobs) else (job, *jobs)
     return LiveData(
         job=job,
@@ -68,7 +73,21 @@ def _fetch(client: Client) -> LiveData | None:
         log=_log(client, job),
         problem=st.session_state.pop(_PROBLEM, ""),
         place={name: st.query_params.get(name, "")[:40] for name in _PLACE},
+        refusal=st.session_state.pop(_REFUSAL, ""),
     )
+
+
+def _shown_before(client: Client) -> str | None:
+    """Returns the job that this visitor looked at last, if it still exists."""
+    last: str | None = st.session_state.get(_JOB)
+    if last is None:
+        return None
+    try:
+        return client.job(last).id
+    except ServiceError as error:
+        if error.problem.status != 404:
+            raise
+        return None
 
 
 def _log(client: Client, job: JobView) -> str:
@@ -79,12 +98,18 @@ def _rerun() -> None:
     """Answers a question whose answer is in what every run fetches."""
 
 
-def _cancel() -> None:
-    """Stops the job that the view asks to stop."""
+def _control() -> None:
+    """Pauses, resumes or stops the job, as the view asks."""
+    said = asked("control")
+    client = session.client()
+    calls = {"pause": client.pause, "resume": client.resume, "cancel": client.cancel}
     try:
-        session.client().cancel(asked("cancel")["job"])
+        calls[said["what"]](said["job"])
     except session.Failure as error:
-        st.session_state[_PROBLEM] = session.sentence(error)
+        st.session_state[_REFUSAL] = f"The job was not {_DONE[said['what']]}: {session.sentence(error)}"
+
+
+_DONE = {"pause": "paused", "resume": "resumed", "cancel": "stopped"}
 
 
 def _pick() -> None:

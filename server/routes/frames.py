@@ -6,16 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from tsdownsample import MinMaxLTTBDownsampler
 
 from server.auth import Scope, needs
 from server.problems import Refusal, not_found
 from server.service import JobId, ServiceDep
-from server.store.recording import is_job_wide
+from server.store.chunks import is_job_wide
+from server.thinning import kept
 from sm3.remote.frames import FrameError, of_tensor, read_header
 from sm3.remote.wire import FramePage, Metrics, Series, TensorList
 
@@ -23,7 +22,6 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["recorded"])
 BLOB = "application/vnd.safetensors"
 _BINARY = {"type": "string", "format": "binary"}
 _BLOB_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {BLOB: {"schema": _BINARY}}}}
-_DOWNSAMPLER = MinMaxLTTBDownsampler()  # type: ignore[no-untyped-call]
 Number = Annotated[int, Path(ge=0, lt=2**31)]
 Seq = Annotated[int, Path(ge=0, lt=2**62)]
 
@@ -141,11 +139,10 @@ def metrics(
             f"{', '.join(map(repr, unknown[:5]))} not recorded; GET …/metrics lists `available` ones.",
         )
     series: dict[str, Series] = {}
-    histories = [(job_wide, True)]
-    if not all(map(is_job_wide, wanted)):
-        histories.append((here.frames.history(job_id, job_wide=False), False))
-    for scalars, scope in histories:
-        chosen = scalars.select(n for n in wanted if is_job_wide(n) == scope)
+    tensors = dict.fromkeys(n.partition("/")[2] for n in wanted if not is_job_wide(n))
+    histories = (job_wide, *(here.frames.tensor_history(job_id, tensor) for tensor in tensors))
+    for scalars in histories:
+        chosen = scalars.select(wanted)
         series |= {n: _series(s, v, max_points) for n, (s, v) in chosen.by_series().items()}
     thinned = any(s.num_points > len(s.steps) for s in series.values())
     return Metrics(series=series, available=available, downsampling="minmax-lttb" if thinned else "none")
@@ -154,17 +151,7 @@ def metrics(
 def _series(steps: npt.NDArray[Any], values: npt.NDArray[Any], max_points: int) -> Series:
     num_points = len(steps)
     if num_points > max_points:
-        # The library refuses NaN; a lone non-finite point must survive thinning, so they are put back.
-        finite = np.isfinite(values)
-        kept = np.flatnonzero(finite)[_thin(steps[finite], values[finite], max_points)]
-        kept = np.union1d(kept, np.flatnonzero(~finite)[:max_points])
-        steps, values = steps[kept], values[kept]
+        places = kept(steps, values, max_points)
+        steps, values = steps[places], values[places]
     listed = tuple(v if math.isfinite(v) else None for v in values.tolist())
     return Series(steps=tuple(steps.tolist()), values=listed, num_points=num_points)
-
-
-def _thin(steps: npt.NDArray[Any], values: npt.NDArray[Any], max_points: int) -> npt.NDArray[Any]:
-    if len(values) <= max_points:
-        return np.arange(len(values))
-    kept: npt.NDArray[np.int64] = _DOWNSAMPLER.downsample(steps, values, n_out=max_points).astype(np.int64)
-    return kept

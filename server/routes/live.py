@@ -7,6 +7,7 @@ the frames that were left out follow each ``gap``.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,13 +19,16 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from server import moves, thinning
 from server.access import ANYONE, Principal
 from server.hub import Cursor, StoreMoved, TooManyViewers
 from server.service import Service, ServiceDep
 from server.store import UnknownJob
+from server.store.chunks import COUNTED
 from server.store.frames import StoredFrame
 from sm3.remote.frames import Scalars, answer_of, encode_scalars, read_header
-from sm3.remote.wire import At, Gap, GapReason, JobMessage, Ping, ViewerMessage
+from sm3.remote.live_specs import GlanceStatistic
+from sm3.remote.wire import At, Gap, GapReason, Glance, JobMessage, Ping, ViewerMessage
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["streams"])
 POLICY_VIOLATION, SERVICE_RESTART, TRY_AGAIN_LATER = 1008, 1012, 1013
@@ -32,7 +36,7 @@ FILL_FRAMES = 500
 _BETWEEN_ANSWERS_S = 0.05
 _SINCE = r"^\d{1,9}:\d{1,18}$"
 _MESSAGES: TypeAdapter[ViewerMessage] = TypeAdapter(ViewerMessage)
-_EXPECTED = 'expected {"type":"select","tensor":NAME} or {"type":"at","tensor":NAME,"step":N}'
+_EXPECTED = 'expected {"type": "select" or "glance" or "at", …}: see docs/streams.md'
 Key = tuple[int, int]
 
 # What sending to, or receiving from, a viewer that has left raises; and what a store that is away raises.
@@ -131,6 +135,7 @@ class _Viewer:
         return JobMessage(
             job=self.here.jobs.get(self.job_id),
             tensors=manifest.tensors if manifest else None,
+            moves=moves.newest(self.here, self.job_id),
             server_time=datetime.now(UTC),
         ).model_dump_json()
 
@@ -201,7 +206,7 @@ class _Viewer:
         return [((attempt, seq), scalars) for attempt, seq, _, scalars in points]
 
     def _read_history(self) -> bytes:
-        return encode_scalars(self.here.frames.history(self.job_id, job_wide=True))
+        return _encoded(self.here.frames.history(self.job_id, job_wide=True))
 
     # ── from the viewer
 
@@ -216,10 +221,13 @@ class _Viewer:
             except ValidationError:
                 await self.socket.close(POLICY_VIOLATION, _EXPECTED)
                 return
-            if isinstance(asked, At):
-                await self._past(asked)
-            else:
-                await self._tensor(asked.tensor)
+            match asked:
+                case At():
+                    await self._past(asked)
+                case Glance(statistic=statistic):
+                    await self._glance(statistic.value)
+                case _:
+                    await self._tensor(asked.tensor)
             await asyncio.sleep(_BETWEEN_ANSWERS_S)  # each answer reads the store: a flood of questions waits
 
     async def _past(self, asked: At) -> None:
@@ -232,8 +240,21 @@ class _Viewer:
         await self.socket.send_bytes(await self.once(("tensor", name), lambda: self._read_tensor(name)))
 
     def _read_tensor(self, tensor: str) -> bytes:
-        history = self.here.frames.history(self.job_id, job_wide=False)
-        return encode_scalars(history.select(n for n in history.names if n.partition("/")[2] == tensor))
+        return _encoded(self.here.frames.tensor_history(self.job_id, tensor))
+
+    async def _glance(self, statistic: str) -> None:
+        answer = await self.once(("glance", statistic), lambda: self._read_glance(statistic))
+        await self.socket.send_bytes(answer)
+
+    def _read_glance(self, statistic: str) -> bytes:
+        found = self.here.frames.glance(self.job_id, COUNTED | {GlanceStatistic.SATURATED, statistic})
+        return encode_scalars(thinning.for_glance(found, statistic), of="glance", statistic=statistic)
+
+
+def _encoded(history: Scalars) -> bytes:
+    """Returns a history as it is sent: thinned, and saying of which series how many points there were."""
+    thinned = thinning.for_charts(history)
+    return encode_scalars(thinned.scalars, of="history", thinned=json.dumps(thinned.num_points))
 
 
 def _gaps(keys: list[Key], reason: GapReason) -> Iterator[Gap]:

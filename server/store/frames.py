@@ -1,8 +1,9 @@
 """Frames and scalar history.
 
 A frame is stored once under (job, attempt, seq). Its scalar columns are kept beside it and, every
-`CHUNK_FRAMES` frames, gathered into chunks in the same transaction, job-wide series apart from those of tensors:
-reading a history of 10^5 points then costs a few large reads instead of 10^5 small ones.
+`CHUNK_FRAMES` frames, gathered into chunks in the same transaction (:mod:`server.store.chunks`), job-wide series
+apart from those of tensors and tensors apart from each other: reading a history of 10^5 points then costs a few large
+reads instead of 10^5 small ones, and that of one tensor does not read all others'.
 
 A sealed frame (:mod:`server.store.sealer`) keeps its row; scalars and blob are then read from its segment. No
 caller knows the difference.
@@ -11,15 +12,16 @@ caller knows the difference.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, insert, or_, select
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select
 from sqlalchemy.orm import Session, load_only
 
+from server.store.chunks import ALL_TENSORS, GLANCE, JOB, bucket_of, glance, is_job_wide
 from server.store.database import Database
 from server.store.job_rows import StaleAttempt, UnknownJob, check_attempt, row_of
 from server.store.recording import CHUNK_FRAMES, advance, frame_row, gather, in_scope
@@ -126,6 +128,18 @@ class FrameStore:
         found = self._values("blob", upto) or self._values("blob", first)
         return found[0] if found else None
 
+    def reach(self, job_id: str) -> dict[int, tuple[int, int]]:
+        """Returns, for each attempt that stored frames, the steps of its first and of its last."""
+        mine = FrameRow.job_id == job_id
+        ends = select(FrameRow.attempt, func.min(FrameRow.seq), func.max(FrameRow.seq)).where(mine)
+        found: dict[int, tuple[int, int]] = {}
+        with self.database.read() as session:
+            for attempt, first, last in session.execute(ends.group_by(FrameRow.attempt)).all():
+                these = (mine, FrameRow.attempt == attempt, FrameRow.seq.in_((first, last)))
+                steps = session.scalars(select(FrameRow.step).where(*these)).all()
+                found[attempt] = min(steps), max(steps)
+        return found
+
     def newest_series(self, job_id: str) -> tuple[str, ...]:
         """Returns the names of the series that the newest frame has points of."""
         found = self._values("scalars", _newest_first(_parts(FrameRow.scalars), job_id).limit(1))
@@ -161,23 +175,54 @@ class FrameStore:
 
     def history(self, job_id: str, *, job_wide: bool) -> Scalars:
         """Returns all scalar points of the job's own series, or of its tensors' series, oldest first."""
-        scope = "job" if job_wide else "tensor"
+        of_tensors = ScalarChunkRow.scope.not_in((JOB, GLANCE))
+        chosen = ScalarChunkRow.scope == JOB if job_wide else of_tensors
+        return self._gathered(job_id, chosen, lambda scalars: in_scope(scalars, job_wide=job_wide))
+
+    def tensor_history(self, job_id: str, tensor: str) -> Scalars:
+        """Returns all scalar points of one tensor's series, oldest first, without reading those of most others."""
+        chosen = ScalarChunkRow.scope.in_((bucket_of(tensor), ALL_TENSORS))
+
+        def own(scalars: Scalars) -> Scalars:
+            return scalars.select(name for name in scalars.names if name.partition("/")[2] == tensor)
+
+        return self._gathered(job_id, chosen, own)
+
+    def glance(self, job_id: str, statistics: Collection[str]) -> Scalars:
+        """Returns a few points of every tensor's series of ``statistics``, oldest first.
+
+        Of what is gathered, some 8 in 256 frames; the frames behind have all of theirs.
+        """
+
+        def few(scalars: Scalars) -> Scalars:
+            wanted = (n for n in scalars.names if n.partition("/")[0] in statistics and not is_job_wide(n))
+            return glance(scalars.select(wanted))
+
+        return self._gathered(job_id, ScalarChunkRow.scope.in_((GLANCE, ALL_TENSORS)), few)
+
+    def _gathered(
+        self, job_id: str, chosen: ColumnElement[bool], pick: Callable[[Scalars], Scalars]
+    ) -> Scalars:
+        """Returns what ``pick`` leaves of the ``chosen`` chunks and of the frames behind all chunks."""
+        mine = ScalarChunkRow.job_id == job_id
         with self.database.read() as session:
+            found = select(ScalarChunkRow.attempt, func.max(ScalarChunkRow.last_seq)).where(mine)
+            rows = session.execute(found.group_by(ScalarChunkRow.attempt)).all()
+            ends = {row[0]: row[1] for row in rows}
             chunks = session.execute(
-                select(ScalarChunkRow.attempt, ScalarChunkRow.last_seq, ScalarChunkRow.blob)
-                .where(ScalarChunkRow.job_id == job_id, ScalarChunkRow.scope == scope)
+                select(ScalarChunkRow.attempt, ScalarChunkRow.blob)
+                .where(mine, chosen)
                 .order_by(ScalarChunkRow.attempt, ScalarChunkRow.last_seq)
             ).all()
-            ends = {attempt: last_seq for attempt, last_seq, _ in chunks}
             tail = session.execute(
                 _parts(FrameRow.scalars)
                 .where(FrameRow.job_id == job_id, not_gathered(ends))
                 .order_by(FrameRow.attempt, FrameRow.seq)
             ).all()
         # Chunks first, then what is behind them, attempt by attempt.
-        parts = [(attempt, read_scalars(blob)) for attempt, _, blob in chunks]
-        filled = zip(tail, self._filled("scalars", tail), strict=True)
-        parts += [(r.attempt, in_scope(read_scalars(blob), job_wide=job_wide)) for r, blob in filled]
+        parts = [(attempt, pick(read_scalars(blob))) for attempt, blob in chunks]
+        behind = zip(tail, self._filled("scalars", tail), strict=True)
+        parts += [(row.attempt, pick(read_scalars(blob))) for row, blob in behind]
         return Scalars.concatenate(part for _, part in sorted(parts, key=lambda part: part[0]))
 
     def scalar_parts(self, job_id: str) -> Iterator[tuple[int, Scalars]]:
@@ -188,27 +233,33 @@ class FrameStore:
         """
         chunk = ScalarChunkRow
         with self.database.read() as session:
-            query = select(chunk.attempt, chunk.scope, chunk.first_seq, chunk.last_seq)
-            query = query.where(chunk.job_id == job_id).order_by(chunk.attempt, chunk.first_seq, chunk.scope)
-            chunks = session.execute(query).all()
+            query = select(chunk.attempt, chunk.first_seq, func.max(chunk.last_seq).label("last_seq"))
+            query = query.where(chunk.job_id == job_id).group_by(chunk.attempt, chunk.first_seq)
+            chunks = session.execute(query.order_by(chunk.attempt, chunk.first_seq)).all()
             ends = {found.attempt: found.last_seq for found in chunks}
             seqs = select(FrameRow.attempt, FrameRow.seq).where(FrameRow.job_id == job_id, not_gathered(ends))
             tail = session.execute(seqs.order_by(FrameRow.attempt, FrameRow.seq)).all()
         for attempt in sorted({*ends, *(row.attempt for row in tail)}):
-            for key in ((job_id, *c[:3]) for c in chunks if c.attempt == attempt):
+            for first in (c.first_seq for c in chunks if c.attempt == attempt):
+                these = select(chunk.blob).where(
+                    chunk.job_id == job_id,
+                    chunk.attempt == attempt,
+                    chunk.first_seq == first,
+                    chunk.scope != GLANCE,
+                )
                 with self.database.read() as session:
-                    found = session.get(chunk, key)
-                if found is None:
+                    blobs = session.scalars(these.order_by(chunk.scope)).all()
+                if not blobs:
                     raise UnknownJob(job_id)
-                yield attempt, read_scalars(found.blob)
+                yield attempt, Scalars.concatenate(map(read_scalars, blobs))
             behind = [row.seq for row in tail if row.attempt == attempt]
             for start in range(0, len(behind), CHUNK_FRAMES):
                 first, last = behind[start], behind[min(start + CHUNK_FRAMES, len(behind)) - 1]
                 query = _parts(FrameRow.scalars).where(
                     FrameRow.job_id == job_id, FrameRow.attempt == attempt, FrameRow.seq.between(first, last)
                 )
-                blobs = self._values("scalars", query.order_by(FrameRow.seq))
-                yield attempt, Scalars.concatenate(map(read_scalars, blobs))
+                tail_blobs = self._values("scalars", query.order_by(FrameRow.seq))
+                yield attempt, Scalars.concatenate(map(read_scalars, tail_blobs))
 
     def blobs(self, job_id: str, *, until: tuple[int, int]) -> Iterator[tuple[int, int, bytes]]:
         """Yields (attempt, seq, blob) of the frames up to and with ``until``, oldest first, a few MiB at a time."""

@@ -10,17 +10,13 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from server.store.chunks import cut, is_job_wide
 from server.store.tables import FrameRow, JobRow, ScalarChunkRow
 from sm3.remote.frames import Header, Scalars, encode_scalars, read_header, read_scalars
 
 CHUNK_FRAMES = 256
 _BATCH_BYTES = 16 * 2**20
 _LATEST = ("loss", "val_loss", "tokens_per_s", "step_s", "frames_dropped", "lr", "grad_norm")
-
-
-def is_job_wide(series: str) -> bool:
-    """Whether a scalar series belongs to the job rather than to one of its tensors."""
-    return "/" not in series
 
 
 def in_scope(scalars: Scalars, *, job_wide: bool) -> Scalars:
@@ -68,17 +64,9 @@ def gather(session: Session, job_id: str, attempt: int, last_seq: int) -> None:
         return
     blobs = session.scalars(select(FrameRow.scalars).where(*these).order_by(FrameRow.seq))
     points = Scalars.concatenate(read_scalars(blob) for blob in blobs)
-    for scope in ("job", "tensor"):
-        session.add(
-            ScalarChunkRow(
-                job_id=job_id,
-                attempt=attempt,
-                scope=scope,
-                first_seq=first_seq + 1,
-                last_seq=last_seq,
-                blob=encode_scalars(in_scope(points, job_wide=scope == "job")),
-            )
-        )
+    key = {"job_id": job_id, "attempt": attempt, "first_seq": first_seq + 1, "last_seq": last_seq}
+    rows = [key | {"scope": scope, "blob": encode_scalars(part)} for scope, part in cut(points)]
+    session.execute(insert(ScalarChunkRow), rows)
 
 
 def frame_row(job_id: str, header: Header, scalars: Scalars, blob: bytes) -> dict[str, Any]:

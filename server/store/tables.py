@@ -147,7 +147,7 @@ class SegmentRow(Base):
 class ScalarChunkRow(Base):
     """The scalar points of all frames up to ``last_seq`` of an attempt that no earlier chunk has.
 
-    ``scope`` is ``job`` or ``tensor``.
+    ``scope`` says which of them: see :mod:`server.store.chunks`.
     """
 
     __tablename__ = "scalar_chunks"

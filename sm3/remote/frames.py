@@ -92,10 +92,10 @@ class Scalars:
     def select(self, names: Iterable[str]) -> Scalars:
         """Returns the points of the series in ``names`` only."""
         wanted = set(names)
-        kept = tuple(name for name in self.names if name in wanted)
+        places = [place for place, name in enumerate(self.names) if name in wanted]
+        kept = tuple(self.names[place] for place in places)
         renumber = np.full(len(self.names) + 1, -1)
-        for new, name in enumerate(kept):
-            renumber[self.names.index(name)] = new
+        renumber[places] = np.arange(len(places))
         series = renumber[self.series]
         mask = series >= 0
         return Scalars(kept, self.step[mask], series[mask].astype(np.uint32), self.value[mask])
@@ -188,9 +188,14 @@ def decode(blob: bytes) -> Frame:
     )
 
 
-def encode_scalars(scalars: Scalars) -> bytes:
-    """Returns scalar points alone as a safetensors blob (how the store and the viewers keep history)."""
-    return _save({}, scalars, {"schema": SCHEMA})
+def encode_scalars(scalars: Scalars, **about: str) -> bytes:
+    """Returns scalar points alone as a safetensors blob (how the store and the viewers keep history).
+
+    Args:
+        scalars: the points.
+        about: what else the metadata says, such as which series were thinned.
+    """
+    return _save({}, scalars, {"schema": SCHEMA, **about})
 
 
 def read_scalars(blob: bytes) -> Scalars:

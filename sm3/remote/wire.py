@@ -9,7 +9,7 @@ Streams are described in ``docs/streams.md``. The live WebSocket (``/v1/jobs/{id
 * binary with ``seq`` in its metadata: a frame,
 * binary without: scalar history (:func:`sm3.remote.frames.encode_scalars`), to be merged by step: the job's own
   series at the start, those of a tensor that the viewer asked for with a :class:`Select`, and after a ``gap`` all
-  series of the frames that were left out,
+  series of the frames that were left out; or, for a :class:`Glance`, a few points of a statistic of every tensor,
 * binary with ``asked`` instead: one tensor's part of the stored frame that the viewer asked for with an :class:`At`
   (:func:`sm3.remote.frames.answer_of`).
 """
@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sm3.remote.job_specs import JobSpec
+from sm3.remote.live_specs import GlanceStatistic
 from sm3.remote.spec import Spec
 
 
@@ -60,6 +61,12 @@ class Transition(View):
     at: datetime
     attempt: int
     cause: str
+
+
+class Move(Transition):
+    """A change of state, and the newest step that was recorded when it happened."""
+
+    step: int = 0
 
 
 class Progress(View):
@@ -339,6 +346,7 @@ class JobMessage(View):
     type: Literal["job"] = "job"
     job: JobView
     tensors: tuple[TensorInfo, ...] | None = None
+    moves: tuple[Move, ...] = Field((), description="the newest changes of state, oldest first")
     server_time: datetime
 
 
@@ -377,4 +385,11 @@ class At(Spec):
     step: int = Field(ge=0, lt=2**53, description="steps done; a browser counts exactly below 2^53")
 
 
-ViewerMessage = Annotated[Select | At, Field(discriminator="type")]
+class Glance(Spec):
+    """What a viewer sends to get a few points of one statistic of every tensor, and what is wrong with any of them."""
+
+    type: Literal["glance"] = "glance"
+    statistic: GlanceStatistic = GlanceStatistic.RATE
+
+
+ViewerMessage = Annotated[Select | At | Glance, Field(discriminator="type")]

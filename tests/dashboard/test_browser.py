@@ -162,7 +162,7 @@ def test_a_rerun_of_the_script_neither_reconnects_nor_redraws_anew(
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
     page.evaluate("document.querySelector('.sm3-map').dataset.mark = 'the same node'")
-    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Stop job").click()
     page.get_by_role("button", name="Stop it").click()
     expect(page.locator(".sm3-status")).to_have_text("■ STOPPED")
     page.wait_for_timeout(1500)
@@ -190,13 +190,13 @@ def test_pause_holds_the_view_and_resume_goes_on(
 ) -> None:
     page = open_page(f"{dashboard.url}/?job={running_job.id}")
     wait_for_frames(page, 2)
-    page.get_by_role("button", name="Pause").click()
-    expect(page.locator(".sm3-status")).to_have_text("‖ VIEW PAUSED")
+    page.get_by_role("button", name="Hold view").click()
+    expect(page.locator(".sm3-status")).to_have_text("‖ VIEW HELD")
     held = state(page)["step"]
     frames = int(page.locator(".sm3").get_attribute("data-frames") or 0)
     wait_for_frames(page, frames + 2)
     assert state(page)["step"] == held
-    page.get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Release view").click()
     page.wait_for_function("(step) => Number(document.querySelector('.sm3').dataset.step) > step", arg=held)
 
 

@@ -84,7 +84,8 @@ def test_a_frame_is_read_as_python_wrote_it(call: Call) -> None:
 
 
 def test_history_is_told_from_a_frame(call: Call) -> None:
-    blob = encode_scalars(Scalars.from_points([Point("loss", step, step / 2) for step in range(5)]))
+    points = Scalars.from_points([Point("loss", step, step / 2) for step in range(5)])
+    blob = encode_scalars(points, of="history")
     kind, values = call(
         "safetensors",
         "(() => { const h = m.decodeMessage(bytes(a)); return [h.kind, h.points.get('loss').values]; })()",
@@ -258,12 +259,12 @@ def test_stored_points_go_where_their_steps_belong(
     assert values == [newest.get(step, step) for step in expected]
 
 
-def points_of(*steps: int, attempt: int = 0, seq: int | None = None) -> str:
+def points_of(*steps: int, attempt: int = 0, seq: int | None = None, is_history: bool = False) -> str:
     """A frame, or history where it has no number, with the loss and a tensor's rate at ``steps``."""
     points = [Point(name, step, float(step)) for step in steps for name in ("loss", "rate_p50/w")]
     scalars = Scalars.from_points(points)
     if seq is None:
-        return text(encode_scalars(scalars))
+        return text(encode_scalars(scalars, **({"of": "history"} if is_history else {})))
     return text(encode(Frame("job", attempt, seq, steps[-1], 1.5, {}, scalars)))
 
 
@@ -283,7 +284,7 @@ def test_a_gap_leaves_no_hole_in_any_curve(call: Call) -> None:
                   [...store.complete]];
         })()""",
         {
-            "history": points_of(1, 2),
+            "history": points_of(1, 2, is_history=True),
             "first": points_of(3, seq=0),
             "fill": points_of(4, 5),
             "next": points_of(6, seq=3),

@@ -16,7 +16,8 @@ import pytest
 import websockets
 from safetensors.numpy import load
 
-from sm3.remote.frames import decode, read_scalars
+from sm3.remote.client import Client
+from sm3.remote.frames import Frame, Point, Scalars, decode, encode, read_scalars
 from tests.conftest import RunningService
 from tests.server.fed import FedJob
 
@@ -73,6 +74,12 @@ def told(message: str | bytes) -> tuple[Any, ...]:
     scalars = read_scalars(message)
     steps = sorted({int(step) for step in scalars.step})
     return ("points", steps, any("/" in name for name in scalars.names))
+
+
+def metadata(message: bytes) -> dict[str, str]:
+    header_bytes = int.from_bytes(message[:8], "little")
+    found: dict[str, str] = json.loads(message[8 : 8 + header_bytes])["__metadata__"]
+    return found
 
 
 async def hear(opened: websockets.ClientConnection, count: int) -> list[tuple[Any, ...]]:
@@ -205,6 +212,41 @@ def test_the_past_of_a_job_that_has_ended_is_there_and_a_flood_of_questions_wait
     asyncio.run(scenario())
 
 
+def test_a_long_history_comes_thinned_and_smoothed_and_a_glance_short(api: RunningService) -> None:
+    job = FedJob(api)
+    points = [Point("loss", step, 5.0 + (step == 3000)) for step in range(1, 6001)]
+    points += [Point(f"rate_p50/w{k}", step, 0.1) for k in range(5) for step in range(1, 101)]
+    points += [Point("nonfinite/w3", 60, 2.0), Point("nonfinite/w3", 70, 0.0)]
+    with Client(api.url, job.token) as client:
+        client.put_frame(
+            job.id, 0, 0, encode(Frame(job.id, 0, 0, 6000, 1.0, {}, Scalars.from_points(points)))
+        )
+
+    async def binary(opened: websockets.ClientConnection) -> bytes:
+        while not isinstance(message := await asyncio.wait_for(opened.recv(), 20), bytes):
+            pass
+        return message
+
+    async def scenario() -> None:
+        async with viewer(api, job) as opened:
+            history = await binary(opened)
+            series = read_scalars(history).by_series()
+            assert set(series) == {"loss", "loss~10", "loss~100", "loss~1000"}
+            assert all(len(steps) <= 2000 for steps, _ in series.values())
+            assert series["loss"][1].max() == 6.0
+            assert metadata(history)["of"] == "history"
+            assert json.loads(metadata(history)["thinned"]) == {"loss": 6000}
+            await binary(opened)
+            await opened.send('{"type":"glance","statistic":"rate_p50"}')
+            glance = await binary(opened)
+            assert (metadata(glance)["of"], metadata(glance)["statistic"]) == ("glance", "rate_p50")
+            series = read_scalars(glance).by_series()
+            assert set(series) == {"nonfinite/w3", *(f"rate_p50/w{k}" for k in range(5))}
+            assert all(len(steps) <= 48 for steps, _ in series.values())
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("nonsense", "code"),
     [
@@ -215,12 +257,13 @@ def test_the_past_of_a_job_that_has_ended_is_there_and_a_flood_of_questions_wait
         ('{"type":"at","tensor":"w"}', 1008),
         ('{"type":"at","tensor":"w","step":-1}', 1008),
         ('{"type":"at","tensor":"w","step":1e99}', 1008),
+        ('{"type":"glance","statistic":"loss"}', 1008),
         ('{"type":"select","tensor":"' + 481 * "w" + '"}', 1008),
         (b'{"type":"select","tensor":"w"}', 1008),
         ("[" * 10_000, 1008),
         (17 * 1024 * "x", 1009),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_nonsense_shuts_the_socket_it_came_from_and_no_other(
     api: RunningService, nonsense: str | bytes, code: int

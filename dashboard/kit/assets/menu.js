@@ -27,7 +27,8 @@ export class ChartMenu {
   show(shown) {
     this.shown = shown;
     this.view.setAttribute("aria-pressed", String(shown));
-    this.png.hidden = shown;
+    this.png.disabled = shown; // it keeps its place, so that the others keep theirs
+    this.png.style.visibility = shown ? "hidden" : "";
   }
 }
 

@@ -116,8 +116,8 @@ export function status(job, { connected, ageS, staleAfterS, paused, pinned = nul
   if (job.state === "paused") return { kind: "wait", glyph: "‖", word: "PAUSED", note: job.cause };
   if (job.state !== "running") return { kind: "wait", glyph: "◌", word: job.state.toUpperCase(), note: job.phase };
   if (ageS !== null && ageS > staleAfterS) return { kind: "stale", glyph: "▲", word: `STALE ${duration(ageS)}`, note: "no new frame" };
-  if (pinned !== null) return { kind: "wait", glyph: "◆", word: `PINNED step ${count(pinned)}`, note: paused ? "charts paused too; training goes on" : "training goes on" };
-  if (paused) return { kind: "wait", glyph: "‖", word: "VIEW PAUSED", note: "training goes on" };
+  if (pinned !== null) return { kind: "wait", glyph: "◆", word: `PINNED step ${count(pinned)}`, note: paused ? "charts held too; training goes on" : "training goes on" };
+  if (paused) return { kind: "wait", glyph: "‖", word: "VIEW HELD", note: "training goes on" };
   return { kind: "live", glyph: "●", word: "LIVE", note: ageS === null ? job.phase || "waiting for the first frame" : "" };
 }
 

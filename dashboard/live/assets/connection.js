@@ -15,7 +15,7 @@ export class Connection {
     this.wantsTicket = false;
     this.isOpen = false;
     this.lastMessageAt = 0;
-    this.waiting = null; // what to say as soon as the socket is open
+    this.waiting = new Map(); // what to say as soon as the socket is open: of each type the last
   }
 
   /** Starts: with `ticket` at once, without one by asking for it. `urlOf(ticket)` is asked at each reconnect. */
@@ -31,7 +31,7 @@ export class Connection {
   stop() {
     clearTimeout(this.timer);
     this.wantsTicket = false;
-    this.waiting = null;
+    this.waiting.clear();
     this.urlOf = null;
     const socket = this.socket;
     this.socket = null;
@@ -44,10 +44,10 @@ export class Connection {
     if (this.wantsTicket && ticket) this.#open(ticket);
   }
 
-  /** Sends `message` now, or when the connection is there; of several that wait the last. */
+  /** Sends `message` now, or when the connection is there; of several of a type that wait the last. */
   say(message) {
     if (this.isOpen) this.socket.send(JSON.stringify(message));
-    else this.waiting = message;
+    else this.waiting.set(message.type, message);
   }
 
   /** Ends a socket that has gone silent; called about once a second. */
@@ -71,8 +71,8 @@ export class Connection {
       this.lastMessageAt = performance.now();
       this.failures = 0;
       this.#setOpen(true);
-      if (this.waiting) socket.send(JSON.stringify(this.waiting));
-      this.waiting = null;
+      for (const message of this.waiting.values()) socket.send(JSON.stringify(message));
+      this.waiting.clear();
     };
     socket.onmessage = ({ data }) => {
       if (socket !== this.socket) return;

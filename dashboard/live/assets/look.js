@@ -37,6 +37,11 @@ export class Look {
     this.modes.draw(this.place.mode);
   }
 
+  /** Goes to `step` and stays there. */
+  show(step) {
+    this.#move(step);
+  }
+
   /** Goes back to the newest frame. */
   follow() {
     this.#move(null);

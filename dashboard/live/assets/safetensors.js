@@ -38,8 +38,9 @@ function view(buffer, start, name, { dtype, data_offsets: [begin, end] }) {
 /**
  * Returns one binary message in the page's own words.
  *
- * {kind: "frame", attempt, seq, step, time_s, arrays, points}, {kind: "history", points}, or in answer to a question
- * {kind: "stored", asked, tensor, step, lr, arrays}, `step` undefined where nothing is stored;
+ * {kind: "frame", attempt, seq, step, time_s, arrays, points}; {kind, points, thinned, statistic} with kind "history",
+ * "fill" (of frames that were left out) or "glance", `thinned` mapping a series to the points it had; or in answer to
+ * a question {kind: "stored", asked, tensor, step, lr, arrays}, `step` undefined where nothing is stored.
  * points maps a series' name to {steps: number[], values: number[]}.
  */
 export function decodeMessage(buffer) {
@@ -51,7 +52,10 @@ export function decodeMessage(buffer) {
     const [asked, step, lr] = [metadata.asked, metadata.step, metadata.lr].map(number);
     return { kind: "stored", asked, tensor: metadata.tensor, step, lr, arrays };
   }
-  if (metadata.seq === undefined) return { kind: "history", points };
+  if (metadata.seq === undefined) {
+    const { of: kind = "fill", statistic } = metadata;
+    return { kind, points, statistic, thinned: JSON.parse(metadata.thinned ?? "{}") };
+  }
   return {
     kind: "frame",
     attempt: Number(metadata.attempt),
@@ -64,7 +68,7 @@ export function decodeMessage(buffer) {
 }
 
 function scalarPoints(metadata, arrays) {
-  const names = JSON.parse(metadata.series ?? "[]");
+  const names = namesOf(metadata.series ?? "[]");
   const columns = names.map(() => ({ steps: [], values: [] }));
   const steps = arrays.get("scalars/step")?.values ?? [];
   const series = arrays.get("scalars/series")?.values ?? [];
@@ -74,4 +78,13 @@ function scalarPoints(metadata, arrays) {
     columns[series[i]].values.push(values[i]);
   }
   return new Map(names.map((name, i) => [name, columns[i]]));
+}
+
+// Of a model with hundreds of tensors each frame names the same thousands of series.
+let lastText = null;
+let lastNames = [];
+
+function namesOf(text) {
+  if (text !== lastText) [lastText, lastNames] = [text, JSON.parse(text)];
+  return lastNames;
 }

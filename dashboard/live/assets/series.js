@@ -1,10 +1,14 @@
-// Scalar series in the browser: steps ascending, values as they came (NaN stays NaN). Pure but for Series itself.
+// Scalar series in the browser: steps ascending, values as they came (NaN stays NaN). Pure but for the classes.
 
-/** One scalar series that grows at its end. */
+export const MAX_POINTS = 4000; // a series is never longer: a page that is open for days stays as light as it was
+
+/** One scalar series that grows at its end; beyond `limit` points, older ones are thinned. */
 export class Series {
-  constructor() {
+  constructor(limit = MAX_POINTS) {
+    this.limit = limit;
     this.steps = [];
     this.values = [];
+    this.total = 0; // points there ever were; more than are here once they were thinned
   }
 
   /** Adds points. A step already passed means a newer attempt: what it redoes is forgotten. */
@@ -13,10 +17,14 @@ export class Series {
       while (this.steps.length && this.steps[this.steps.length - 1] >= steps[i]) {
         this.steps.pop();
         this.values.pop();
+        this.total--;
       }
+      if (!this.steps.length) this.total = 0;
       this.steps.push(steps[i]);
       this.values.push(values[i]);
+      this.total++;
     }
+    if (this.steps.length > this.limit) Object.assign(this, thinBySteps(this, this.limit / 2));
   }
 
   /** Puts stored points where their steps belong: they replace what is there between their first and their last. */
@@ -26,6 +34,7 @@ export class Series {
     if (!stored.length) return;
     const before = this.steps.findIndex((step) => step >= stored.steps[0]);
     const after = this.steps.findIndex((step) => step > stored.steps[stored.length - 1]);
+    this.total = Math.max(this.total, stored.total);
     const head = before < 0 ? this.length : before;
     const tail = after < 0 ? this.length : after;
     this.steps = [...this.steps.slice(0, head), ...stored.steps, ...this.steps.slice(tail)];
@@ -52,6 +61,42 @@ export class Series {
       else high = middle;
     }
     return low > 0 && step - steps[low - 1] < steps[low] - step ? low - 1 : low;
+  }
+}
+
+/** The exponential moving average of a series over about `span` points, kept up point by point. */
+export class Smoothed extends Series {
+  constructor(span) {
+    super();
+    this.span = span;
+    this.count = 0; // finite points so far
+  }
+
+  /** Takes what the service smoothed over all of the `count` finite points there were. */
+  adopt(points, count) {
+    this.steps = points.steps;
+    this.values = points.values;
+    this.count = count;
+  }
+
+  /** Goes on with raw points. */
+  extend({ steps, values }) {
+    const keep = 1 - 2 / (this.span + 1);
+    for (let i = 0; i < steps.length; i++) {
+      while (this.steps.length && this.steps[this.steps.length - 1] >= steps[i]) {
+        this.steps.pop();
+        this.values.pop();
+        this.count = Math.max(0, this.count - 1);
+      }
+      if (!this.steps.length) this.count = 0;
+      // Without a bias towards the start: the sum of weights so far is 1 − keep**count.
+      const before = this.count ? this.last * (1 - keep ** this.count) : 0;
+      if (Number.isFinite(values[i])) this.count++;
+      const value = Number.isFinite(values[i])
+        ? (keep * before + (1 - keep) * values[i]) / (1 - keep ** this.count)
+        : this.last ?? NaN;
+      this.append({ steps: [steps[i]], values: [value] });
+    }
   }
 }
 
@@ -91,6 +136,39 @@ export function thin({ steps, values }, limit = 1200) {
       out.steps.push(steps[i]);
       out.values.push(values[i]);
     }
+  }
+  return out;
+}
+
+/**
+ * Returns at most `limit` points: of each stretch of steps the lowest, the highest and one that is no number, and the
+ * first and the last of all.
+ *
+ * Stretches are a power of two wide and begin at its multiples, so thinning again what was thinned loses nothing more.
+ */
+export function thinBySteps({ steps, values }, limit) {
+  const span = steps[steps.length - 1] - steps[0] + 1;
+  const width = 2 ** Math.ceil(Math.log2(Math.max(1, (3 * span) / limit)));
+  const out = { steps: [], values: [] };
+  let start = 0;
+  while (start < steps.length) {
+    const stretch = Math.floor(steps[start] / width);
+    let [low, high, odd] = [-1, -1, -1];
+    let i = start;
+    for (; i < steps.length && Math.floor(steps[i] / width) === stretch; i++) {
+      if (!Number.isFinite(values[i])) odd = odd < 0 ? i : odd;
+      else {
+        if (low < 0 || values[i] < values[low]) low = i;
+        if (high < 0 || values[i] > values[high]) high = i;
+      }
+    }
+    const first = start === 0 ? 0 : -1;
+    const last = i === steps.length ? i - 1 : -1;
+    for (const k of [...new Set([first, low, high, odd, last])].filter((at) => at >= 0).sort((a, b) => a - b)) {
+      out.steps.push(steps[k]);
+      out.values.push(values[k]);
+    }
+    start = i;
   }
   return out;
 }

@@ -2,16 +2,18 @@
 
 import { Connection, liveUrl } from "./connection.js";
 import { h, say } from "../kit/dom.js";
-import { lossFigure, rateFigure, zerosFigure } from "./figures.js";
+import { recall, remember, write } from "./address.js";
+import { events } from "./alerts.js";
+import { CHARTS } from "./charts.js";
+import { EventsPanel } from "./events_panel.js";
 import { Look } from "./look.js";
 import { MapPanel } from "./map_panel.js";
 import { Store } from "./store.js";
 import { Strip } from "./strip.js";
-import { smooth, smoothingSpan } from "./series.js";
 import { TensorList } from "./tensor_list.js";
 import { readTheme } from "../kit/theme.js";
 import { TimePanel } from "./time_panel.js";
-import { accounting, headline, isFinal, percent, reading } from "../kit/words.js";
+import { accounting, headline, isFinal } from "../kit/words.js";
 
 const DRAW_EVERY_MS = 200;
 const CHARTS_EVERY_MS = 1000; // curves over thousands of steps move too little to be drawn as often as the map
@@ -33,6 +35,7 @@ export class LiveView {
       binary: (buffer) => this.#binary(buffer),
       changed: (isOpen) => {
         if (isOpen) this.look.past.again();
+        if (isOpen && this.tensor) this.#glance(this.list.wants);
         this.#drawStrip();
       },
       needTicket: () => this.ask("ticket", { job: this.jobId, at: Date.now() }),
@@ -43,9 +46,9 @@ export class LiveView {
 
   #build() {
     this.strip = new Strip({
-      pause: () => this.#pause(!this.paused),
+      hold: () => this.#pause(!this.paused),
       follow: () => this.#follow(),
-      stop: () => this.ask("cancel", { job: this.jobId, at: Date.now() }),
+      control: (what) => this.ask("control", { job: this.jobId, what, at: Date.now() }),
       pick: (jobId) => this.ask("pick", { job: jobId, at: Date.now() }),
     });
     this.lead = h("h1", {});
@@ -65,8 +68,10 @@ export class LiveView {
       this.#schedule(true);
     };
     const pointed = (step) => this.charts.forEach((chart) => chart.point(step));
-    this.charts = CHARTS.map((chart) => new TimePanel({ ...chart, pointed }));
-    this.list = new TensorList((name) => this.#pick(name));
+    const changed = () => this.#schedule(true);
+    this.charts = CHARTS.map((chart) => new TimePanel(chart, { pointed, changed }));
+    this.list = new TensorList((name) => this.#pick(name), (statistic) => this.#glance(statistic));
+    this.events = new EventsPanel((event) => this.#show(event));
     this.element = h(
       "div",
       { class: "sm3 sm3-live", dataset: { frames: "0" } },
@@ -82,7 +87,7 @@ export class LiveView {
           this.map.element,
           h("div", { class: "sm3-charts" }, ...this.charts.map((chart) => chart.element)),
         ),
-        this.list.element,
+        h("div", { class: "sm3-side" }, this.list.element, this.events.element),
       ),
     );
   }
@@ -106,6 +111,7 @@ export class LiveView {
     if (data.job.id !== this.jobId) this.#openJob(data);
     else this.connection.offer(data.ticket);
     this.strip.list(data.jobs, this.jobId);
+    if (data.refusal) this.strip.refused();
     this.theme = null;
     this.#drawStrip();
     this.#schedule(true);
@@ -117,7 +123,9 @@ export class LiveView {
     this.store.job = data.job;
     this.store.tensors = data.tensors;
     this.tensor = null;
-    this.wanted = data.tensor;
+    this.wanted = data.tensor || recall(`tensor/${this.jobId}`);
+    this.asked = this.wanted || null; // the tensor whose history comes with the connection
+    this.element.dataset.loading = "true";
     this.revision++;
     this.paused = false;
     this.drawn = this.held = null;
@@ -128,8 +136,9 @@ export class LiveView {
 
   /** Returns where to connect: behind what this page has, unless the shown tensor's history never came. */
   #url(ticket) {
-    const { store, tensor } = this;
-    const since = !tensor || store.complete.has(tensor) ? store.since : null;
+    const { store } = this;
+    const tensor = this.tensor ?? (this.wanted || null); // asked for at once, its history needs no question of its own
+    const since = !this.tensor || store.complete.has(this.tensor) ? store.since : null;
     return liveUrl(this.data.api, this.jobId, { ticket, since, tensor });
   }
 
@@ -150,7 +159,11 @@ export class LiveView {
   }
 
   #binary(buffer) {
-    if (this.store.binary(buffer, this.look.past) === "history") this.chartsDrawnAt = 0;
+    const kind = this.store.binary(buffer, this.look.past);
+    if (kind === "history") {
+      this.chartsDrawnAt = 0;
+      this.element.dataset.loading = "false";
+    }
     this.element.dataset.frames = String(this.store.frames);
     this.#schedule();
   }
@@ -161,19 +174,33 @@ export class LiveView {
     if (this.tensor || !tensors.length) return;
     const matrices = tensors.filter(({ shape }) => shape.length > 1);
     const largest = (matrices.length ? matrices : tensors).reduce((a, b) => (b.accumulator_bytes > a.accumulator_bytes ? b : a));
-    this.#pick(tensors.find(({ name }) => name === this.wanted)?.name ?? largest.name, { remember: false });
+    const wanted = tensors.find(({ name }) => name === this.wanted)?.name;
+    this.#pick(wanted ?? largest.name, { chosen: Boolean(wanted) });
+    this.#glance(this.list.wants);
   }
 
-  #pick(name, { remember = true } = {}) {
+  #pick(name, { chosen = true } = {}) {
     this.tensor = name;
-    this.connection.say({ type: "select", tensor: name });
-    if (remember) {
-      const url = new URL(location.href);
-      url.searchParams.set("job", this.jobId);
-      url.searchParams.set("tensor", name);
-      history.replaceState(history.state, "", url);
+    this.store.keep(name);
+    if (!this.store.complete.has(name) && name !== this.asked) this.connection.say({ type: "select", tensor: name });
+    this.asked = null;
+    if (chosen) {
+      write({ job: this.jobId, tensor: name });
+      remember(`tensor/${this.jobId}`, name);
     }
     this.#schedule(true);
+  }
+
+  /** Asks for a few points of a statistic of every tensor. */
+  #glance(statistic) {
+    this.connection.say({ type: "glance", statistic });
+  }
+
+  /** Shows what an event is about: its tensor, and its step on the charts and on the map. */
+  #show({ tensor, step }) {
+    if (tensor && this.store.tensors.some(({ name }) => name === tensor)) this.#pick(tensor);
+    this.look.show(step);
+    this.charts.forEach((chart) => chart.point(step));
   }
 
   #pause(paused) {
@@ -222,7 +249,7 @@ export class LiveView {
     say(this.detail, words.detail);
     say(this.how.lastElementChild, accounting(store.job.memory));
     this.how.hidden = !store.job.memory;
-    this.list.draw(store.tensors, this.tensor);
+    this.list.draw(store.tensors, this.tensor, store.glance);
     if (!this.canDraw) return;
     const revision = `${this.jobId}/${this.revision}`;
     const tensor = store.tensors.find(({ name }) => name === this.tensor);
@@ -235,14 +262,35 @@ export class LiveView {
     if (begin - this.chartsDrawnAt >= CHARTS_EVERY_MS) {
       this.chartsDrawnAt = begin;
       this.chartsAreBehind = false;
-      const options = { revision, steps: store.job.spec.steps, tensor: this.tensor };
-      for (const chart of this.charts) chart.draw(store, theme, options);
+      this.told = this.#events();
+      const isLoading = this.element.dataset.loading === "true" && !isFinal(store.job);
+      this.events.draw(this.told, isLoading);
+      const options = { revision, steps: store.job.spec.steps, tensor: this.tensor, job: this.jobId, isLoading };
+      for (const chart of this.charts) {
+        const concerns = ({ tensor: whose }) => whose === null || whose === this.tensor;
+        chart.draw(store, theme, { ...options, events: this.told.filter(concerns) });
+      }
     } else this.chartsAreBehind = true;
     this.#drawStrip();
     this.drawn = frame;
     this.element.dataset.step = String(frame?.step ?? "");
     this.element.dataset.drawMs = (performance.now() - begin).toFixed(1);
     this.element.dataset.draws = String(Number(this.element.dataset.draws ?? 0) + 1);
+  }
+
+  #events() {
+    const { store } = this;
+    const ageS = store.ageS();
+    const isStale = this.connection.isOpen && store.job.state === "running" && ageS !== null && ageS > store.staleAfterS;
+    return events({
+      moves: store.moves,
+      loss: store.get("loss"),
+      dropped: store.get("frames_dropped"),
+      counts: store.glance.counts,
+      stale: isStale ? { ageS, step: store.step } : null,
+      warning: isFinal(store.job) ? "" : store.job.warning,
+      step: store.step,
+    });
   }
 
   #drawStrip() {
@@ -252,55 +300,10 @@ export class LiveView {
     this.element.dataset.kind = now.kind;
     const failed = now.kind === "failed";
     const problem = !failed && !this.connection.isOpen ? this.data?.problem : "";
-    this.banner.hidden = !failed && !problem;
-    say(this.cause, failed ? job.cause || "The worker gave no cause." : problem || "");
+    const refusal = this.data?.refusal ?? "";
+    this.banner.hidden = !failed && !problem && !refusal;
+    say(this.cause, refusal || (failed ? job.cause || "The worker gave no cause." : problem || ""));
     this.log.hidden = !failed || !this.data?.log;
     say(this.log.lastElementChild, this.data?.log ?? "");
   }
 }
-
-const CHARTS = [
-  {
-    name: "loss",
-    title: "Loss, nats (log)",
-    figure: lossFigure,
-    read: (store, at) => {
-      const loss = store.get("loss");
-      const validation = store.get("val_loss");
-      const averaged = store.get("val_loss_averaged");
-      const upTo = loss.values.slice(0, at(loss) + 1);
-      const span = smoothingSpan(loss.length);
-      return [
-        { look: "accent", text: `smoothed ${reading(smooth(upTo.slice(-8 * span), span).at(-1))}` },
-        { look: "ghost", text: `raw ${reading(upTo.at(-1))}` },
-        { look: "diamond", text: `held out ${reading(validation.values[at(validation)])}` },
-        ...(averaged.length ? [{ look: "ring", text: `averaged ${reading(averaged.values[at(averaged)])}` }] : []),
-      ];
-    },
-  },
-  {
-    name: "rate",
-    title: "Effective rate lr/√ν",
-    figure: rateFigure,
-    read: (store, at, tensor) => {
-      const [low, middle, high] = ["rate_p05", "rate_p50", "rate_p95"].map((name) => store.get(`${name}/${tensor}`));
-      return [
-        { look: "accent", text: `median ${reading(middle.values[at(middle)])}` },
-        { look: "band", text: `p5 ${reading(low.values[at(low)])} to p95 ${reading(high.values[at(high)])}` },
-      ];
-    },
-  },
-  {
-    name: "zeros",
-    title: "Zero in the gradient",
-    figure: zerosFigure,
-    read: (store, at, tensor) => {
-      const [rows, columns, never] = ["zero_rows", "zero_cols", "untouched"].map((name) => store.get(`${name}/${tensor}`));
-      return [
-        { look: "accent", text: `rows ${percent(rows.values[at(rows)])}` },
-        { look: "dash", text: `columns ${percent(columns.values[at(columns)])}` },
-        { look: "dot", text: `untouched ${percent(never.values[at(never)])}` },
-      ];
-    },
-  },
-];
