@@ -28,6 +28,22 @@ def equivalents(spec: JobSpec, url: str) -> Equivalents:
     return Equivalents(curl=_curl(body, url), python=_python(body), cli=_cli(spec))
 
 
+def cloned(job_id: str, patch: dict[str, Json], url: str) -> Equivalents:
+    """Returns how to launch a job like ``job_id``, changed by the merge patch ``patch``, at the service ``url``."""
+    settings = [f"--set {shlex.quote(f'{path}={_plain(value)}')}" for path, value in flatten(patch).items()]
+    return Equivalents(
+        curl=_curl({"change": patch}, url, f"/v1/jobs/{job_id}/clone"),
+        python=(
+            "from sm3.remote.client import Client\n"
+            "from sm3.remote.job_specs import CloneSpec\n\n"
+            f"wanted = CloneSpec(change=\n    {_literal(patch)}\n)\n"
+            "with Client.from_settings() as client:\n"
+            f'    print(client.clone("{job_id}", wanted).id)'
+        ),
+        cli=" \\\n  ".join([f"sm3 clone {job_id}", *settings]),
+    )
+
+
 def changes(spec: JobSpec) -> dict[str, Json]:
     """Returns the fields of ``spec`` that differ from the defaults, by dotted path, and the recipe's name.
 
@@ -63,9 +79,9 @@ def _default(spec: JobSpec) -> JobSpec:
     })
 
 
-def _curl(body: dict[str, Json], url: str) -> str:
+def _curl(body: dict[str, Json], url: str, path: str = "/v1/jobs") -> str:
     return " \\\n  ".join([
-        f"curl -sS {url}/v1/jobs",
+        f"curl -sS {url}{path}",
         '-H "Authorization: Bearer $SM3_TOKEN"',
         "-H 'Content-Type: application/json'",
         f"-d {shlex.quote(json.dumps(body))}",
@@ -73,14 +89,17 @@ def _curl(body: dict[str, Json], url: str) -> str:
 
 
 def _python(body: dict[str, Json]) -> str:
-    text = pprint.pformat(body, width=72, sort_dicts=False)
     return (
         "from sm3.remote.client import Client\n"
         "from sm3.remote.job_specs import JobSpec\n\n"
-        f"spec = JobSpec.model_validate(\n    {text.replace(chr(10), chr(10) + '    ')}\n)\n"
+        f"spec = JobSpec.model_validate(\n    {_literal(body)}\n)\n"
         "with Client.from_settings() as client:\n"
         "    print(client.launch(spec).id)"
     )
+
+
+def _literal(body: dict[str, Json]) -> str:
+    return pprint.pformat(body, width=72, sort_dicts=False).replace("\n", "\n    ")
 
 
 def _cli(spec: JobSpec) -> str:

@@ -1,22 +1,33 @@
-"""The launch form, computed from the schema of :class:`sm3.remote.job_specs.JobSpec`.
-
-A new field of a job appears in the form by being in its schema; only what has no simple widget (lists of rules,
-labels, nested covers) is left to curl, Python and the command line.
-"""
+"""What the launch form says: from the values of its fields to a job, or to what is wrong at which field."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
+from itertools import groupby
 from typing import Any
 
 from pydantic import ValidationError
 
-from dashboard.figures.demo import DEMO
-from dashboard.figures.paths import Json, flatten, nest
+from dashboard.figures.form_fields import BLANK, NONE, Field, Kind, fields
+from dashboard.figures.form_text import read_json, read_pairs
+from dashboard.figures.paths import Json
 from sm3.remote.job_specs import JobSpec
+from sm3.remote.wire import FieldFault
+
+__all__ = [
+    "BLANK",
+    "MAIN",
+    "NONE",
+    "Field",
+    "Kind",
+    "Reading",
+    "change",
+    "faults_at",
+    "fields",
+    "read",
+    "sections",
+]
 
 MAIN = (
     "recipe.name",
@@ -32,153 +43,149 @@ MAIN = (
 )
 """The fields that are always in sight, in this order; a recipe has those of them that are its own."""
 
-NONE = "none"
-"""The choice of an optional variant that leaves it out."""
+_RUN = "run"
+_TAGS = ("name", "kind")
 
-_LARGEST_INT = 2**53 - 1  # JavaScript counts no further
-
-
-class Kind(StrEnum):
-    """What a field takes."""
-
-    CHOICE = "choice"
-    MANY = "many"
-    INT = "int"
-    FLOAT = "float"
-    BOOL = "bool"
+Faults = Mapping[str, tuple[str, ...]]
+"""What is wrong, by the path of the field; '' has what belongs to no single one."""
 
 
 @dataclass(frozen=True)
-class Field:
-    """One input of the form.
+class Reading:
+    """The job that the form describes, or else what is wrong with it."""
 
-    Attributes:
-        path: the field's dotted path, also its label and its name in ``--set``.
-        kind: what it takes.
-        default: its value when untouched; None for an optional field.
-        options: what can be chosen, for a choice.
-        low: smallest number, or None.
-        high: largest number, or None.
-        description: what it means.
-        is_variant: whether other fields depend on this choice.
+    spec: JobSpec | None
+    faults: Faults
+
+
+def sections(form: Sequence[Field]) -> dict[str, tuple[Field, ...]]:
+    """Returns the fields by heading: ``main``, the parts of a job, and ``run`` for what stands alone."""
+    found = {field.path: field for field in form}
+    parts: dict[str, tuple[Field, ...]] = {"main": tuple(found[path] for path in MAIN if path in found)}
+    rest = sorted((field for field in form if field.path not in MAIN), key=_rank)
+    for name, members in groupby(rest, _section):
+        parts[name] = tuple(members)
+    return parts
+
+
+def _section(field: Field) -> str:
+    head, dot, _ = field.path.partition(".")
+    return head if dot or field.kind is Kind.COUNT else _RUN
+
+
+def _rank(field: Field) -> int:
+    order = ("recipe", "optimizer", "schedule", "averaging", "record", _RUN)
+    section = _section(field)
+    return order.index(section) if section in order else len(order)
+
+
+def read(form: Sequence[Field], values: Mapping[str, Json]) -> Reading:
+    """Returns what the form's ``values`` mean; a field that is not among them is left at the job's own default."""
+    wrong: dict[str, list[str]] = {}
+    tree: dict[str, Any] = {}
+    for field in form:
+        try:
+            given = _given(field, values.get(field.path))
+        except ValueError as error:
+            wrong.setdefault(field.path, []).append(str(error))
+            continue
+        if given is not None:
+            _put(tree, field.path.split("."), given)
+    spec = None
+    try:
+        spec = JobSpec.model_validate(tree)
+    except ValidationError as error:
+        found = [(fault["loc"], _in_words(fault)) for fault in error.errors()]
+        for path, words in _by_field(found, [field.path for field in form], known=wrong).items():
+            wrong.setdefault(path, []).extend(words)
+    faults = {path: tuple(dict.fromkeys(words)) for path, words in wrong.items()}
+    return Reading(None if faults else spec, faults)
+
+
+def faults_at(form: Sequence[Field], found: Iterable[FieldFault]) -> Faults:
+    """Returns what the service found, each at the field of the form that it is about."""
+    told = [(fault.field.split("."), f"allowed: {fault.allowed} (given: {fault.given!r})") for fault in found]
+    by_field = _by_field(told, [field.path for field in form], known={})
+    return {path: tuple(words) for path, words in by_field.items()}
+
+
+def change(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the JSON merge patch that makes ``wanted`` of ``original``; both are whole specs in JSON.
+
+    >>> change({"steps": 5, "optimizer": {"name": "sm3", "lr": 2}}, {"steps": 5, "optimizer": {"name": "sm3", "lr": 1}})
+    {'optimizer': {'lr': 1}}
     """
-
-    path: str
-    kind: Kind
-    default: Any
-    options: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    description: str = ""
-    is_variant: bool = False
-
-
-def fields(chosen: Mapping[str, str]) -> tuple[Field, ...]:
-    """Returns the form's fields; ``chosen`` maps the path of a variant to the choice made."""
-    found = {field.path: field for field in _walk(_schema(), "", chosen)}
-    order = [path for path in MAIN if path in found]
-    return tuple(found[path] for path in [*order, *(path for path in found if path not in MAIN)])
+    patch: dict[str, Any] = dict.fromkeys(key for key in original if key not in wanted)
+    for key, value in wanted.items():
+        before = original.get(key)
+        if before == value:
+            continue
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            is_other = any(before.get(tag) != value.get(tag) for tag in _TAGS)
+            patch[key] = value if is_other else change(before, value)
+        else:
+            patch[key] = value
+    return patch
 
 
-def spec_of(values: Mapping[str, Json]) -> JobSpec:
-    """Returns the job that the form's values describe.
-
-    Raises:
-        ValidationError: a value is out of bounds; :func:`faults` puts it in words.
-    """
-    given = {path: value for path, value in values.items() if value is not None and value != NONE}
-    return JobSpec.model_validate(nest(given))
-
-
-def faults(error: ValidationError) -> tuple[str, ...]:
-    """Returns what is wrong with a job, one sentence a field."""
-    return tuple(
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']} (given: {fault['input']!r})"
-        for fault in error.errors()
-    )
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    return JobSpec.model_json_schema()
+def _given(field: Field, value: Any) -> Json:
+    """Returns what the widget's ``value`` puts into the job, None for nothing."""
+    if value is None or (field.kind is Kind.CHOICE and value == NONE and NONE in field.options):
+        return None
+    if field.kind is Kind.COUNT:
+        return []
+    if field.kind is Kind.MANY:
+        return {name: {} for name in value} if field.is_variant else list(value)
+    if field.kind in {Kind.TEXT, Kind.VALUES, Kind.PAIRS, Kind.JSON}:
+        if not value.strip():
+            return None
+        readers = {Kind.PAIRS: read_pairs, Kind.JSON: read_json}
+        if field.kind in readers:
+            return readers[field.kind](value)
+        return field.values.read(value) if field.values else value
+    return value
 
 
-@cache
-def _defaults() -> dict[str, Any]:
-    """Returns a job with everything at its default, by path; schemas leave out what a factory makes."""
-    return flatten(DEMO.model_dump(mode="json"))
+def _put(tree: dict[str, Any], path: Sequence[str], value: Json) -> None:
+    """Sets ``value`` at ``path``; numbers in it are places in a list that a count has made."""
+    here: Any = tree
+    for part in path[:-1]:
+        if isinstance(here, list):
+            place = int(part)
+            here.extend({} for _ in range(place + 1 - len(here)))
+            here = here[place]
+        else:
+            here = here.setdefault(part, {})
+    here[path[-1]] = value
 
 
-def _walk(node: Mapping[str, Any], path: str, chosen: Mapping[str, str]) -> Iterator[Field]:
-    """Yields the fields below ``node``, in the schema's order."""
-    node = _resolve(node)
-    if "discriminator" in node:
-        yield from _variants(node, path, chosen)
-    elif "properties" in node:
-        for name, inner in node["properties"].items():
-            yield from _walk(inner, f"{path}.{name}" if path else name, chosen)
-    elif (field := _leaf(node, path)) is not None:
-        yield field
+def _in_words(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "missing":
+        return "is needed"
+    words = str(fault["msg"]).removeprefix("Value error, ")
+    is_short = isinstance(fault["input"], str | int | float)
+    return f"{words} (given: {fault['input']!r})" if is_short else words
 
 
-def _variants(node: Mapping[str, Any], path: str, chosen: Mapping[str, str]) -> Iterator[Field]:
-    key = node["discriminator"]["propertyName"]
-    variants = {
-        name: _resolve({"$ref": ref})
-        for name, ref in node["discriminator"]["mapping"].items()
-        if not (set(_resolve({"$ref": ref}).get("required", ())) - {key})
-    }
-    where = f"{path}.{key}"
-    none = (NONE,) if node.get("optional") else ()
-    default = _defaults().get(where, next(iter((*none, *variants))))
-    description = node.get("description", "")
-    yield Field(
-        where, Kind.CHOICE, default, options=(*none, *variants), is_variant=True, description=description
-    )
-    choice = chosen.get(where, default)
-    if choice == NONE:
-        return
-    variant = variants.get(choice) or variants[default]
-    for name, inner in variant["properties"].items():
-        if name != key:
-            yield from _walk(inner, f"{path}.{name}", chosen)
+def _by_field(
+    found: Iterable[tuple[Sequence[object], str]], paths: Sequence[str], known: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Returns the words by the field that their location names, less those of fields whose fault is ``known``."""
+    told: dict[str, list[str]] = {}
+    for location, words in found:
+        parts = [str(part) for part in location]
+        path = max((path for path in paths if _is_within(path.split("."), parts)), key=len, default="")
+        if path in known and path:
+            continue
+        told.setdefault(path, []).append(words if path else _placed(parts, words))
+    return told
 
 
-def _resolve(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns ``node`` with its reference followed and an optional type taken for what it is when given."""
-    more = {key: value for key, value in node.items() if key not in {"$ref", "anyOf"}}
-    if "$ref" in node:
-        return _resolve(_schema()["$defs"][node["$ref"].rpartition("/")[2]]) | more
-    if "anyOf" in node:
-        given = [option for option in node["anyOf"] if option.get("type") != "null"]
-        if len(given) == 1 and len(node["anyOf"]) == 2:
-            return _resolve(given[0]) | more | {"optional": True}
-    return dict(node)
+def _placed(parts: Sequence[str], words: str) -> str:
+    return f"{'.'.join(parts)}: {words}" if parts else words
 
 
-def _leaf(node: Mapping[str, Any], path: str) -> Field | None:
-    default = node.get("default")
-    description = node.get("description", "") if "enum" not in node else ""
-    if "enum" in node:
-        return Field(path, Kind.CHOICE, default, options=tuple(node["enum"]))
-    kind = node.get("type")
-    if kind in {"integer", "number"}:
-        return Field(
-            path,
-            Kind.INT if kind == "integer" else Kind.FLOAT,
-            default,
-            low=_bound(node, "minimum", "exclusiveMinimum"),
-            high=_bound(node, "maximum", "exclusiveMaximum"),
-            description=description,
-        )
-    if kind == "boolean":
-        return Field(path, Kind.BOOL, default, description=description)
-    if kind == "array" and "enum" in (items := _resolve(node.get("items", {}))):
-        return Field(path, Kind.MANY, default, options=tuple(items["enum"]), description=description)
-    return None
-
-
-def _bound(node: Mapping[str, Any], inclusive: str, exclusive: str) -> float | None:
-    """Returns a bound for a widget: an excluded end is let through here and refused by the job's own check."""
-    bound = node.get(inclusive, node.get(exclusive))
-    return None if bound is None else max(-_LARGEST_INT, min(_LARGEST_INT, bound))
+def _is_within(path: Sequence[str], location: Sequence[str]) -> bool:
+    """Whether ``path`` is ``location`` less the tags that name a union's members, or less what is inside the field."""
+    rest = iter(location)
+    return all(part in rest for part in path)

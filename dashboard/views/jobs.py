@@ -1,4 +1,4 @@
-"""The Jobs page: what runs, what ran, and a form to launch more."""
+"""The Jobs page: what runs, what ran, and a drawer to launch more or to look into one. Its address says all of it."""
 
 from __future__ import annotations
 
@@ -6,163 +6,122 @@ from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
-from pydantic import ValidationError
 
 from dashboard import jobs_table, session
-from dashboard.figures.equivalents import equivalents
-from dashboard.figures.form import MAIN, Field, Kind, faults, fields, spec_of
-from dashboard.figures.labels import spec_label, summary
-from dashboard.figures.paths import Json
-from dashboard.figures.plain import plain
-from dashboard.views import trouble
-from sm3.remote.client import ServiceError, Unreachable
-from sm3.remote.job_specs import JobSpec
-from sm3.remote.settings import ClientSettings
+from dashboard.figures import jobs_query
+from dashboard.figures.jobs_list import table
+from dashboard.figures.jobs_query import JobsQuery
+from dashboard.jobs_table import Told
+from dashboard.views import job_panel, launch_panel, trouble
+from sm3.remote.client import Client, Unreachable
 
-_OPEN = "jobs/open"
-_PROBLEM = "jobs/problem"
-_LAUNCHED = "jobs/launched"
+_GO = "jobs/go"
+_NOTICE = "jobs/notice"
+_LAST = "jobs/last"
+_PANEL = "jobs/panel"
+_SEEN = "jobs/seen"
 _REFRESH_S = 2
+_PAGE, _WHEN_GROUPED = 100, 500
+_SAID = {"pause": "Asked to pause", "resume": "Queued again", "cancel": "Asked to stop", "delete": "Deleted"}
 
 
 def page() -> None:
     """Draws the page."""
-    if job_id := st.session_state.pop(_OPEN, ""):
-        st.switch_page(st.session_state["pages"]["live"], query_params={"job": job_id})
-    try:
-        session.client().jobs(limit=1)
-    except session.Failure as error:
-        trouble.show(error)
-        return
+    if go := st.session_state.pop(_GO, None):
+        to, address = go
+        st.switch_page(st.session_state["pages"][to], query_params=address)
+    query, _ = jobs_query.read(st.query_params.to_dict())
+    st.session_state[_PANEL] = query.panel
     with st.container(key="jobs_page"):
-        table, form = st.columns([1.7, 1], gap="medium")
-        with table:
-            _table()
-        with form, st.container(border=True):
-            _form()
+        _list()
+    kind, job_id = query.panel
+    if kind:
+        with st.container(key="jobs_drawer"):
+            st.button("Close", key="drawer/close", on_click=_close)
+            if kind == "job":
+                job_panel.draw(job_id)
+            else:
+                launch_panel.draw(job_id)
 
 
 @st.fragment(run_every=_REFRESH_S)
-def _table() -> None:
-    """The table, fetched anew every two seconds."""
-    if _OPEN in st.session_state:
+def _list() -> None:
+    """The list, fetched anew every two seconds."""
+    query, unknown = jobs_query.read(st.query_params.to_dict())
+    if _GO in st.session_state or st.session_state[_PANEL] != query.panel:
         # Streamlit 1.67 shows an empty page when a fragment itself switches pages, so the whole page does.
         st.rerun()
+    problem = ""
     try:
-        jobs = session.client().jobs(limit=100).items
+        shown = _fetch(session.client(), query)
     except session.Failure as error:
-        st.markdown("# Jobs")
-        st.markdown(plain(session.sentence(error)))
-        return
-    st.markdown(f"# {summary(jobs)}")
-    if problem := st.session_state.get(_PROBLEM, ""):
-        st.markdown(plain(problem))
-    if jobs:
-        jobs_table.mount(jobs, datetime.now(UTC), {"open": _open, "cancel": _cancel})
-    else:
-        st.markdown("Launch one with the form: every field has a default that works.")
+        last = st.session_state.get(_LAST)
+        if last is None or not isinstance(error, Unreachable):
+            trouble.show(error)
+            return
+        shown, problem = last | {"query": table((), query, older=None)["query"]}, session.sentence(error)
+    st.session_state[_LAST] = shown
+    notice = st.session_state.get(_NOTICE, "")
+    told = Told(tuple(filter(None, (notice, *map(str, unknown)))), problem, st.session_state.get(_SEEN, 0))
+    jobs_table.mount(shown, told, datetime.now(UTC), {"view": _view, "act": _act, "go": _go})
 
 
-def _open() -> None:
-    st.session_state[_OPEN] = jobs_table.asked("open")
+def _fetch(client: Client, query: JobsQuery) -> dict[str, Any]:
+    found = client.jobs(
+        after=query.after or None,
+        limit=_WHEN_GROUPED if query.group else _PAGE,
+        state=query.states or None,
+        recipe=query.recipe or None,
+        label=query.label or None,
+        comparison=query.comparison or None,
+        text=query.q or None,
+    )
+    return table(found.items, query, older=found.next)
 
 
-def _cancel() -> None:
-    st.session_state[_PROBLEM] = ""
-    try:
-        session.client().cancel(jobs_table.asked("cancel"))
-    except session.Failure as error:
-        st.session_state[_PROBLEM] = session.sentence(error)
+def _view() -> None:
+    """Puts what the table asks for into the address, in one step of its history."""
+    asked = jobs_table.asked("view")
+    st.session_state.pop(_NOTICE, None)
+    st.session_state[_SEEN] = asked["at"]
+    _go_to({str(name): str(value) for name, value in asked["changes"].items()})
 
 
-@st.fragment
-def _form() -> None:
-    """The form; a fragment, so that typing in it leaves the table alone."""
-    st.markdown("### Launch a job")
-    chosen = {
-        key.removeprefix("form/"): str(value)
-        for key, value in st.session_state.items()
-        if isinstance(key, str) and key.startswith("form/") and isinstance(value, str)
+def _go_to(changes: dict[str, str]) -> None:
+    wanted = st.query_params.to_dict() | changes
+    st.query_params.from_dict({name: value for name, value in wanted.items() if value})
+
+
+def _act() -> None:
+    """Does what the table asks for, job by job, and keeps a sentence about it."""
+    asked = jobs_table.asked("act")
+    client, action = session.client(), str(asked.get("action"))
+    calls = {
+        "pause": client.pause,
+        "resume": client.resume,
+        "cancel": client.cancel,
+        "delete": client.delete,
     }
-    form = fields(chosen)
-    values = _inputs([field for field in form if field.path in MAIN])
-    with st.expander("More settings"):
-        values |= _inputs([field for field in form if field.path not in MAIN])
-    try:
-        spec = spec_of(values)
-    except ValidationError as error:
-        for fault in faults(error):
-            st.markdown(f":red[{plain(fault)}]")
-        return
-    st.button("Launch", type="primary", width="stretch", on_click=_launch, args=(spec,))
-    _launched()
-    _show_equivalents(spec)
+    done, refused = 0, []
+    for job_id in asked.get("jobs", ()):
+        try:
+            calls[action](str(job_id))
+            done += 1
+        except session.Failure as error:
+            refused.append(session.sentence(error))
+    said = [f"{_SAID[action]}: {done} {'job' if done == 1 else 'jobs'}."] if done else []
+    if refused:
+        said.append(f"{len(refused)} refused: {refused[0]}")
+    st.session_state[_NOTICE] = " ".join(said)
 
 
-def _inputs(form: list[Field]) -> dict[str, Json]:
-    """Draws one input a field, two a row; returns their values by path."""
-    values: dict[str, Json] = {}
-    for start in range(0, len(form), 2):
-        for column, field in zip(st.columns(2, gap="small"), form[start : start + 2], strict=False):
-            with column:
-                values[field.path] = _input(field)
-    return values
+def _go() -> None:
+    """Leaves for the page that the table asks for."""
+    asked = jobs_table.asked("go")
+    jobs = [str(job_id) for job_id in asked.get("jobs", ())]
+    to = str(asked.get("page"))
+    st.session_state[_GO] = (to, {"jobs": ",".join(jobs)} if to == "compare" else {"job": jobs[0]})
 
 
-def _input(field: Field) -> Json:
-    key, about = f"form/{field.path}", field.description or None
-    match field.kind:
-        case Kind.CHOICE:
-            index = field.options.index(field.default) if field.default in field.options else 0
-            return st.selectbox(field.path, field.options, index=index, key=key, help=about)
-        case Kind.MANY:
-            return st.multiselect(field.path, field.options, default=field.default, key=key, help=about)
-        case Kind.BOOL:
-            return st.toggle(field.path, value=bool(field.default), key=key, help=about)
-        case Kind.INT:
-            return st.number_input(field.path, key=key, help=about, step=1, **_numbers(field, int))
-        case Kind.FLOAT:
-            return st.number_input(
-                field.path, key=key, help=about, step=None, format="%g", **_numbers(field, float)
-            )
-
-
-def _numbers(field: Field, number: type[int] | type[float]) -> dict[str, Any]:
-    def of(value: Any) -> Any:
-        return None if value is None else number(value)
-
-    return {"value": of(field.default), "min_value": of(field.low), "max_value": of(field.high)}
-
-
-def _launch(spec: JobSpec) -> None:
-    st.session_state[_PROBLEM] = ""
-    try:
-        job = session.client().launch(spec)
-    except ServiceError as error:
-        told = [f"{fault.field}: {fault.allowed} (given: {fault.given!r})" for fault in error.problem.errors]
-        st.session_state[_PROBLEM] = " ".join([session.sentence(error), *told])
-    except Unreachable as error:
-        st.session_state[_PROBLEM] = session.sentence(error)
-    else:
-        st.session_state[_LAUNCHED] = (job.id, spec_label(spec))
-
-
-def _launched() -> None:
-    """Says what the last press of the button did."""
-    if problem := st.session_state.get(_PROBLEM, ""):
-        st.markdown(f":red[{plain(problem)}]")
-    elif launched := st.session_state.get(_LAUNCHED):
-        job_id, label = launched
-        st.page_link(
-            st.session_state["pages"]["live"],
-            label=f"Launched {label}: watch it",
-            query_params={"job": job_id},
-        )
-
-
-def _show_equivalents(spec: JobSpec) -> None:
-    same = equivalents(spec, ClientSettings().url)
-    curl, python, cli = st.tabs(["curl", "Python", "command line"])
-    curl.code(same.curl, language="bash", wrap_lines=True)
-    python.code(same.python, language="python", wrap_lines=True)
-    cli.code(same.cli, language="bash", wrap_lines=True)
+def _close() -> None:
+    _go_to(dict.fromkeys(("launch", "job", "clone", "tab"), ""))

@@ -95,33 +95,3 @@ def test_a_wrong_token_is_told_apart_from_silence(
     app = AppTest.from_file(str(APP), default_timeout=TIMEOUT_S).run()
     assert not app.exception
     assert "refuses this dashboard's token" in words(app)
-
-
-def test_the_jobs_page_launches_what_its_form_says(reached: RunningService) -> None:
-    app = AppTest.from_function(jobs_script, default_timeout=TIMEOUT_S).run()
-    assert not app.exception
-    assert "No jobs yet" in words(app)
-    app.number_input("form/steps").set_value(7).run()
-    app.number_input("form/recipe.batch_size").set_value(1).run()
-    assert not app.exception
-    curl, python, cli = (code.value for code in app.code)
-    assert '"steps": 7' in curl
-    assert "'steps': 7" in python
-    assert "--set steps=7" in cli
-    token = reached.token
-    assert token not in curl + python + cli
-    next(button for button in app.button if button.label == "Launch").click().run()
-    assert not app.exception
-    with reached.client as client:
-        (job,) = client.jobs().items
-        assert job.spec.steps == 7
-        client.cancel(job.id)
-        reached.wait_for(job.id, lambda job: job.state.is_final)
-
-
-def test_a_value_the_service_would_refuse_is_named_before_it_is_sent(shared: RunningService) -> None:
-    app = AppTest.from_function(jobs_script, default_timeout=TIMEOUT_S).run()
-    app.number_input("form/optimizer.lr").set_value(0.0).run()
-    assert not app.exception
-    assert "greater than 0" in words(app)
-    assert not [button for button in app.button if button.label == "Launch"]
