@@ -50,10 +50,12 @@ CSS = """
   [data-testid="stWidgetLabel"] p { font-size: 13px; }
   .stApp [data-testid="stCode"] code { font-size: 13px; }
   .stApp [role="tab"][aria-selected="true"] { color: inherit !important; font-weight: 600; }
+  .stApp [data-variant][data-selected="true"] { color: inherit !important; }
+  .stApp [data-variant][data-selected="true"] p { font-weight: 600; }
+  .stApp a:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
   .st-key-jobs_page { padding-top: 8px; }
-  @media (max-width: 900px) {
-    .st-key-jobs_page > * > [data-testid="stHorizontalBlock"] { flex-direction: column; }
-    .st-key-jobs_page > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { width: 100%; flex: auto; }
+  .st-key-jobs_page:not(:has(.sm3-jobs, .st-key-notice))::before {
+    content: "Loading the jobs…"; font-size: 28px; line-height: 1.2; opacity: 0.68; min-height: 480px;
   }
   .st-key-notice { min-height: calc(100vh - 160px); max-width: 640px; margin: 0 auto; }
   .st-key-notice { justify-content: center; gap: 16px; }

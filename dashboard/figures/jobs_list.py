@@ -103,7 +103,11 @@ def message(jobs: Sequence[JobView], query: JobsQuery, *, has_more: bool) -> str
     if not jobs:
         if query.after:
             return "No older jobs."
-        return "No job matches the filters." if query.is_filtered else "No jobs yet."
+        return (
+            "No job matches the filters."
+            if query.is_filtered
+            else "No jobs yet. Launch one: every field has a default."
+        )
     counted = summary(jobs).removesuffix(".")
     if has_more or query.after:
         which = f"{len(jobs):,} older jobs" if query.after else f"newest {len(jobs):,}"

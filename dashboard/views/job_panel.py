@@ -25,7 +25,7 @@ def draw(job_id: str) -> None:
         st.markdown(plain(session.sentence(error)))
         return
     st.markdown(f"## {plain(job_label(job))}")
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button("Clone and change", key="job_panel/clone", on_click=_clone, args=(job_id,))
         st.page_link(st.session_state["pages"]["live"], label="Open in Live", query_params={"job": job_id})
     shown = st.segmented_control(

@@ -208,14 +208,14 @@ def test_jobs_are_listed_opened_and_stopped(
     page.get_by_role("link", name="Jobs").click()
     row = page.locator(".sm3-jobtable tbody tr").filter(has_text=running_job.id[-4:])
     expect(row.locator(".sm3-status")).to_have_text("● RUNNING")
-    expect(page.get_by_text("Launch a job")).to_be_visible()
     row.locator(".sm3-open").click()
     wait_for_frames(page, 1)
     assert f"job={running_job.id}" in page.url
 
     page.get_by_role("link", name="Jobs").click()
-    row.get_by_role("button", name="Stop").click()
-    row.get_by_role("button", name="Stop it?").click()
+    row.get_by_role("button", name="More about").click()
+    page.get_by_role("menuitem", name="Stop").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Stop", exact=True).click()
     expect(row.locator(".sm3-status")).to_have_text("■ STOPPED")
 
 

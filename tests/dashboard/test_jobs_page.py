@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from streamlit.testing.v1 import AppTest
 
 from sm3.remote.job_specs import JobPatch
+from sm3.remote.tokens import Scope, TokenSpec
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import RunningService, tiny_job
 from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
@@ -324,6 +325,19 @@ def test_what_only_the_service_can_refuse_is_told(
     press(app, "Launch")
     assert "0 on Tuesdays" in words(app)
     assert "It is Tuesday" in words(app)
+
+
+def test_who_may_only_look_is_told_so_and_sees_the_list(
+    reached: RunningService, stopped: list[JobView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reached.client as client:
+        viewer = client.create_token(TokenSpec(name="viewer", scope=Scope.VIEW))
+    monkeypatch.setenv("SM3_TOKEN", viewer.secret)
+    app = opened(launch="1")
+    press(app, "Launch")
+    assert "scope" in words(app)
+    monkeypatch.setenv("SM3_TOKEN", "wrong")
+    assert "refuses this dashboard's token" in words(opened())
 
 
 def test_notes_and_labels_are_changed_in_the_panel(reached: RunningService, stopped: list[JobView]) -> None:
