@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboard.figures.cover_words import optimizer_words
 from dashboard.figures.jobs_groups import Group, grouped, settings_of
-from dashboard.figures.jobs_query import RECIPES, STATES, JobsQuery
+from dashboard.figures.jobs_query import MAX_PICKED, RECIPES, STATES, JobsQuery
 from dashboard.figures.labels import summary
 from sm3.remote.wire import JobState, JobView
 
@@ -132,6 +132,7 @@ def table(jobs: Sequence[JobView], query: JobsQuery, *, older: str | None) -> di
         "groups": [_header(group) for group in groups],
         "query": asdict(query),
         "older": older or "",
+        "maxPicked": MAX_PICKED,
         "choices": {
             "states": list(STATES),
             "recipes": list(RECIPES),

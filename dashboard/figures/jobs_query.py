@@ -24,7 +24,9 @@ RECIPES: tuple[str, ...] = get_args(RecipeName)
 SORTS = ("name", "state", "progress", "loss", "started")
 """What rows can be ordered by, each also backwards with a minus; '' is newest first."""
 
-MAX_PICKED = 64
+MAX_PICKED = 100
+"""How many jobs can be picked: their ids make an address of 4 kB, which proxies still pass on."""
+
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}(:.{1,128})?")
 _ID = re.compile(r"[0-9a-f-]{36}")
 _GROUP = re.compile(r"[A-Za-z0-9_.:-]{1,200}")

@@ -44,11 +44,12 @@ export class Bulk {
     this.element = h("div", { class: "sm3-bulk", role: "group", "aria-label": "Jobs that are picked" }, this.said, this.choices, this.asking);
   }
 
-  /** Shows what can be done with `jobs`, each {id, can}. */
-  draw(jobs) {
+  /** Shows what can be done with `jobs`, each {id, can}; `most` is how many can be picked. */
+  draw(jobs, most = this.most) {
     this.jobs = jobs;
+    this.most = most;
     const picked = jobs.length;
-    say(this.said, picked ? `${count(picked)} picked` : "Pick jobs to compare, pause, resume, stop or delete them.");
+    say(this.said, picked ? `${count(picked)} picked${picked < most ? "" : ", the most there can be"}` : "Pick jobs to compare, pause, resume, stop or delete them.");
     this.said.hidden = this.choices.hidden = !this.asking.hidden;
     if (!picked) this.choices.hidden = true;
     const words = { pause: "Pause", resume: "Resume", cancel: "Stop", delete: "Delete" };

@@ -195,8 +195,8 @@ class JobsPage {
 
   #pick(jobs, picked) {
     for (const id of jobs) {
-      if (picked) this.picked.add(id);
-      else this.picked.delete(id);
+      if (!picked) this.picked.delete(id);
+      else if (this.picked.size < this.data.maxPicked) this.picked.add(id);
     }
     this.pending = { ...this.pending, picked: [...this.picked].join() };
     this.#selection();
@@ -211,7 +211,7 @@ class JobsPage {
     this.all.checked = here > 0 && here === this.rows.size;
     this.all.indeterminate = here > 0 && here < this.rows.size;
     for (const group of this.groups.values()) group.selection(this.picked);
-    this.bulk.draw([...this.picked].map((id) => this.rows.get(id)?.job ?? { id, can: [], name: "" }));
+    this.bulk.draw([...this.picked].map((id) => this.rows.get(id)?.job ?? { id, can: [], name: "" }), this.data.maxPicked);
   }
 
   #heads(sort) {
