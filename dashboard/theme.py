@@ -37,7 +37,14 @@ _BOTH = {
     "paddingBottom": "16px",
 }
 
-CSS = """
+_SURFACES = "".join(
+    f"--page-{name}: light-dark({_LIGHT[option]}, {_DARK[option]}); "
+    for name, option in {"paper": "backgroundColor", "line": "borderColor"}.items()
+)
+
+CSS = (
+    f"<style>.stApp {{ {_SURFACES}}}</style>"
+    + """
 <style>
   [data-testid="stHeader"] { height: 48px; min-height: 48px; border-bottom: 1px solid var(--st-border-color, #8883); }
   [data-testid="stMainBlockContainer"] { padding: 56px 24px 0; max-width: none; }
@@ -66,6 +73,8 @@ CSS = """
   @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 56px 8px 0; } }
 </style>
 """
+)
+"""Style for all pages; Streamlit's own variables exist only inside components, so ``--page-…`` stand beside them."""
 
 
 def options() -> dict[str, str]:

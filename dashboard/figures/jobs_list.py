@@ -59,7 +59,7 @@ def row_of(job: JobView) -> Row:
         phase=job.phase,
         warning=job.warning,
         name=f"{job.spec.recipe.name} {job.spec.recipe.size}",
-        about=" · ".join([optimizer_words(job.spec.optimizer), *labels, job.id[-4:]]),
+        about=" · ".join([optimizer_words(job.spec.optimizer), *labels]),
         notes=job.notes,
         step=progress.step,
         steps=progress.steps,

@@ -200,6 +200,15 @@ def test_narrow_windows_clip_nothing(
             })"""
         )
         assert found == {"overflow": 0, "inside": 0, "clipped": []}, width
+    page.get_by_role("button", name="Launch a job").click()
+    expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
+    drawer = page.locator(".st-key-jobs_drawer")
+    assert drawer.evaluate(
+        "(e) => [e.getBoundingClientRect().width, getComputedStyle(e).backgroundColor]"
+    ) == [
+        480,
+        "rgb(255, 255, 255)",  # it lies over the list
+    ]
 
 
 # ── the drawer, without a browser

@@ -24,7 +24,7 @@ export class Row {
       { dataset: { job: job.id } },
       h("td", { class: "sm3-check" }, this.check),
       h("td", {}, this.chip),
-      h("td", {}, this.open, this.with),
+      h("td", {}, h("div", { class: "sm3-jobname" }, this.open, h("span", { class: "sm3-about" }, job.id.slice(-4))), this.with),
       h("td", {}, this.track, this.steps),
       h("td", {}, this.loss, this.held),
       h("td", {}, this.started, this.took),
