@@ -1,8 +1,8 @@
 """The list of jobs as a Streamlit component: filters, groups, rows, selection, menus, in the look of the live view.
 
 Rows are kept by the job's id, so a refresh moves neither scroll nor focus, nor an open menu. It asks back by trigger
-values: ``view`` (values of the address to change), ``act`` (an action and the jobs it is for) and ``go`` (to another
-page, with jobs).
+values: ``view`` (values of the address to change, and acts, each with the jobs it is for) and ``go`` (to another page,
+with jobs).
 
 A walk through ``assets/``: ``table.js`` mounts and hands on; ``toolbar.js`` has the filters, ``rows.js`` a job and
 the heading of a group, ``row_menu.js`` what can be done with one job, ``bulk.js`` with those that are picked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ _NOTICE = "jobs/notice"
 _LAST = "jobs/last"
 _PANEL = "jobs/panel"
 _SEEN = "jobs/seen"
+_ACTED = "jobs/acted"
 _REFRESH_S = 2
 _PAGE, _WHEN_GROUPED = 100, 500
 _SAID = {"pause": "Asked to pause", "resume": "Queued again", "cancel": "Asked to stop", "delete": "Deleted"}
@@ -63,7 +65,7 @@ def _list() -> None:
     st.session_state[_LAST] = shown
     notice = st.session_state.get(_NOTICE, "")
     told = Told(tuple(filter(None, (notice, *map(str, unknown)))), problem, st.session_state.get(_SEEN, 0))
-    jobs_table.mount(shown, told, datetime.now(UTC), {"view": _view, "act": _act, "go": _go})
+    jobs_table.mount(shown, told, datetime.now(UTC), {"view": _view, "go": _go})
 
 
 def _fetch(client: Client, query: JobsQuery) -> dict[str, Any]:
@@ -80,11 +82,15 @@ def _fetch(client: Client, query: JobsQuery) -> dict[str, Any]:
 
 
 def _view() -> None:
-    """Puts what the table asks for into the address, in one step of its history."""
+    """Puts what the table asks for into the address, in one step of its history, and does what it asks to do."""
     asked = jobs_table.asked("view")
     st.session_state.pop(_NOTICE, None)
     st.session_state[_SEEN] = asked["at"]
     _go_to({str(name): str(value) for name, value in asked["changes"].items()})
+    for act in asked["acts"]:  # sent again until it is answered, done once
+        if act["id"] > st.session_state.get(_ACTED, 0):
+            st.session_state[_ACTED] = act["id"]
+            _act(str(act["action"]), [str(job_id) for job_id in act["jobs"]])
 
 
 def _go_to(changes: dict[str, str]) -> None:
@@ -92,10 +98,9 @@ def _go_to(changes: dict[str, str]) -> None:
     st.query_params.from_dict({name: value for name, value in wanted.items() if value})
 
 
-def _act() -> None:
-    """Does what the table asks for, job by job, and keeps a sentence about it."""
-    asked = jobs_table.asked("act")
-    client, action = session.client(), str(asked.get("action"))
+def _act(action: str, jobs: Sequence[str]) -> None:
+    """Does ``action`` job by job, and keeps a sentence about it."""
+    client = session.client()
     calls = {
         "pause": client.pause,
         "resume": client.resume,
@@ -103,9 +108,9 @@ def _act() -> None:
         "delete": client.delete,
     }
     done, refused = 0, []
-    for job_id in asked.get("jobs", ()):
+    for job_id in jobs:
         try:
-            calls[action](str(job_id))
+            calls[action](job_id)
             done += 1
         except session.Failure as error:
             refused.append(session.sentence(error))

@@ -39,6 +39,7 @@ class JobsPage {
     this.groups = new Map();
     this.picked = new Set();
     this.pending = {}; // values of the address that were asked for and have not come back yet
+    this.acts = []; // what is to be done and has not been answered yet
     this.askedAt = 0;
     this.trail = []; // cursors of the newer pages
     this.message = h("h1");
@@ -46,7 +47,7 @@ class JobsPage {
     this.notice = h("p", { class: "sm3-notice", role: "status" });
     this.toolbar = new Toolbar((changes) => this.view(changes));
     this.bulk = new Bulk({
-      act: (action, jobs) => this.ask("act", { action, jobs, at: Date.now() }),
+      act: (action, jobs) => this.#act(action, jobs),
       compare: (jobs) => this.ask("go", { page: "compare", jobs, at: Date.now() }),
       clear: () => this.#pick([...this.picked], false),
     });
@@ -96,13 +97,26 @@ class JobsPage {
   /** Asks for other values in the address; what is still on its way is sent along, so that nothing gets lost. */
   view(changes) {
     this.pending = { ...this.pending, ...changes };
-    this.askedAt = Date.now();
-    this.ask("view", { changes: this.pending, at: this.askedAt });
+    this.#send();
     if (changes.launch || changes.job || changes.clone) this.opener = document.activeElement;
   }
 
+  #act(action, jobs) {
+    this.acts.push({ id: Math.max(Date.now(), (this.acts.at(-1)?.id ?? 0) + 1), action, jobs });
+    this.#send();
+  }
+
+  /** Sends all that has not been answered: of two triggers that meet, Streamlit may pass on the later one alone. */
+  #send() {
+    this.askedAt = Math.max(Date.now(), this.askedAt + 1);
+    this.ask("view", { changes: this.pending, acts: this.acts, at: this.askedAt });
+  }
+
   draw(data) {
-    if (data.seen >= this.askedAt) this.pending = {};
+    if (data.seen >= this.askedAt) {
+      this.pending = {};
+      this.acts = [];
+    }
     const waits = Object.keys(this.pending).length > 0 && Date.now() - this.askedAt < 5000;
     if (!waits) this.#address(data.query);
     this.data = data;
@@ -201,7 +215,7 @@ class JobsPage {
     this.pending = { ...this.pending, picked: [...this.picked].join() };
     this.#selection();
     clearTimeout(this.timer);
-    this.askedAt = Date.now();
+    this.askedAt = Math.max(Date.now(), this.askedAt + 1);
     this.timer = setTimeout(() => this.view({ picked: [...this.picked].join() }), PICKED_AFTER_MS);
   }
 
