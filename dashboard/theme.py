@@ -79,6 +79,7 @@ CSS = (
   [data-testid="stStatusWidget"] { display: none; }
   .st-key-notice h1 { font-size: 34px; }
   .st-key-memory_page h1 { padding: 0 0 4px; }
+  .stApp [data-testid="stCaptionContainer"] { opacity: 1; color: color-mix(in srgb, currentColor 74%, transparent); }
   .st-key-memory_page [data-testid="stCaptionContainer"] { margin: 0; }
   .st-key-memory_page [data-testid="stCaptionContainer"] p { font-size: 13px; margin: 0; }
   .st-key-memory-bars, .st-key-memory-fits, .st-key-memory-measured { min-height: 280px; }

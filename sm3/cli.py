@@ -21,6 +21,7 @@ from sm3.progress import show_bytes, show_state, watch
 from sm3.remote.client import Client, RemoteError, ServiceError
 from sm3.remote.comparison_specs import ComparisonSpec
 from sm3.remote.comparison_views import VariantStatistics
+from sm3.remote.demo import DEMO
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.settings import ClientSettings, unknown_variables
 from sm3.remote.wire import JobState, JobView
@@ -29,7 +30,6 @@ from sm3.up import CannotStart, Instance, running
 app = typer.Typer(
     name="sm3", no_args_is_help=True, add_completion=False, help="SM3 Scope: train with SM3 and look inside."
 )
-DEMO = JobSpec.model_validate({"recipe": {"name": "language-model"}, "labels": {"demo": "first-light"}})
 
 
 @app.command()

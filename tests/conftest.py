@@ -146,6 +146,16 @@ def own_service(tmp_path: Path, cache_dir: Path) -> Iterator[RunningService]:
         running.stop()
 
 
+@pytest.fixture(autouse=True)
+def threads_put_back() -> Iterator[None]:
+    """Gives torch its number of threads back after a test that changed it: others measure what a step takes."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    yield
+    if torch and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+
+
 def tiny_job(**changes: object) -> JobSpec:
     """Returns a job of seconds: the tiny model, few steps."""
     return JobSpec.model_validate({

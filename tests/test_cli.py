@@ -14,9 +14,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sm3.cli import DEMO, app, spec_from
+from sm3.cli import app, spec_from
 from sm3.progress import show_bytes
 from sm3.remote.client import Client
+from sm3.remote.demo import DEMO
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import RunningService, free_port, tiny_job
@@ -54,10 +55,10 @@ def test_an_assignment_that_is_none_is_refused(wrong: str) -> None:
         spec_from("language-model", [wrong])
 
 
-def test_the_demo_is_the_default_job() -> None:
-    assert DEMO.model_copy(update={"labels": {}}) == JobSpec.model_validate({
-        "recipe": {"name": "language-model"}
-    })
+def test_the_demo_trains_as_a_default_job_does_and_records_more() -> None:
+    default = JobSpec.model_validate({"recipe": {"name": "language-model"}})
+    assert DEMO.model_copy(update={"labels": {}, "record": default.record}) == default
+    assert set(DEMO.record.probes) > set(default.record.probes)
 
 
 @pytest.mark.parametrize(

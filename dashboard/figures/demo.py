@@ -1,12 +1,10 @@
-"""The demo that the empty page offers."""
+"""What the empty page says of the demo."""
 
 from __future__ import annotations
 
+from sm3.remote.demo import DEMO
 from sm3.remote.job_specs import JobSpec
-from sm3.remote.recipe_specs import LanguageModelSpec, num_parameters
-
-DEMO = JobSpec(recipe=LanguageModelSpec(name="language-model"), labels={"demo": "first-light"})
-"""A tiny language model on the Python standard library, with everything at its default."""
+from sm3.remote.recipe_specs import num_parameters
 
 
 def invitation(spec: JobSpec = DEMO) -> str:

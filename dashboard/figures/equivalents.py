@@ -7,9 +7,9 @@ import pprint
 import shlex
 from dataclasses import dataclass
 
-from dashboard.figures.demo import DEMO
 from dashboard.figures.paths import Json, flatten, nest
 from sm3.remote.comparison_specs import ComparisonSpec
+from sm3.remote.demo import DEMO
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import Sm3Spec
 

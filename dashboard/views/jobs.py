@@ -125,7 +125,10 @@ def _go() -> None:
     asked = jobs_table.asked("go")
     jobs = [str(job_id) for job_id in asked.get("jobs", ())]
     to = str(asked.get("page"))
-    st.session_state[_GO] = (to, {"jobs": ",".join(jobs)} if to == "compare" else {"job": jobs[0]})
+    st.session_state[_GO] = (
+        to,
+        {"source": "jobs", "job": jobs} if to == "compare" else {"job": jobs[0]},
+    )
 
 
 def _close() -> None:

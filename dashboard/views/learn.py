@@ -10,7 +10,6 @@ import streamlit as st
 
 from dashboard import charts, session
 from dashboard.figures.chart import Chart
-from dashboard.figures.demo import DEMO
 from dashboard.figures.plain import plain
 from dashboard.lesson import BOARD, HEAD, asked_for, mount_board, mount_head
 from dashboard.lessons.address import OWN, Asked, changed, read
@@ -18,6 +17,7 @@ from dashboard.lessons.registry import LESSONS
 from dashboard.lessons.scene import Scene, Unknown
 from dashboard.views import trouble
 from sm3.remote.client import ServiceError
+from sm3.remote.demo import DEMO
 
 _LAST = "learn/last"
 _PROBLEM = "learn/problem"

@@ -7,12 +7,13 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import session
-from dashboard.figures.demo import DEMO, invitation
+from dashboard.figures.demo import invitation
 from dashboard.figures.labels import choose, job_label
 from dashboard.figures.plain import plain
 from dashboard.live import LiveData, asked, mount
 from dashboard.views import trouble
 from sm3.remote.client import Client, ServiceError
+from sm3.remote.demo import DEMO
 from sm3.remote.wire import JobState, JobView
 
 _LAST = "live/last"

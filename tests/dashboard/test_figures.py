@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.figures.demo import DEMO, invitation
+from dashboard.figures.demo import invitation
 from dashboard.figures.equivalents import body_of, changes, cloned, equivalents
 from dashboard.figures.labels import choose, job_label, spec_label, summary
 from dashboard.figures.paths import flatten, nest
 from dashboard.figures.plain import plain
 from sm3.cli_assignments import changes_from
+from sm3.remote.demo import DEMO
 from sm3.remote.job_specs import CloneSpec, JobSpec
 from sm3.remote.optimizer_specs import AdamWSpec, Sm3Spec
 from sm3.remote.recipe_specs import ImagesSpec

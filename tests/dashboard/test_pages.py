@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import dashboard
-from dashboard.figures.demo import DEMO
+from sm3.remote.demo import DEMO
 from sm3.remote.wire import JobState
 from tests.conftest import RunningService, free_port
 

@@ -65,7 +65,7 @@ def predicted(case: Case, shapes: dict[str, tuple[int, ...]], dtype: Dtype, *, f
 
 
 @pytest.mark.parametrize("shapes", [SHAPES, ASCENDING], ids=["mixed", "ascending"])
-@pytest.mark.parametrize(("case", "foreach"), twice(), ids=str)
+@pytest.mark.parametrize(("case", "foreach"), twice(), ids=lambda value: getattr(value, "name", value))
 def test_a_steps_own_bytes_are_as_predicted(case: Case, foreach: bool, shapes: dict) -> None:
     require_installed(case)
     if case.package == "torchao":
@@ -75,7 +75,7 @@ def test_a_steps_own_bytes_are_as_predicted(case: Case, foreach: bool, shapes: d
     assert abs(found - told) <= share * told + SCALARS + FACTORS
 
 
-@pytest.mark.parametrize(("case", "foreach"), twice(), ids=str)
+@pytest.mark.parametrize(("case", "foreach"), twice(), ids=lambda value: getattr(value, "name", value))
 def test_a_steps_own_bytes_in_bf16_are_within_40_percent(case: Case, foreach: bool) -> None:
     require_installed(case)
     if case.package == "torchao":

@@ -236,6 +236,7 @@ def test_a_csv_file_becomes_images_and_labels(tmp_path):
         gzip.compress("é".encode()),
         gzip.compress(csv_of(ROWS[:10])),
     ],
+    ids=range(12),  # their bytes hold the time of packing
 )
 def test_a_file_that_is_no_such_csv_is_a_failed_source(tmp_path, content):
     path = tmp_path / "digits.csv.gz"
@@ -282,6 +283,7 @@ def test_an_idx_file_becomes_the_array_it_was_made_of(tmp_path, shape):
         (gzip.compress(idx_of(images().labels)[:-1]), r"holds 29 numbers, not those of shape \(30,\)"),
         (gzip.compress(idx_of(images().labels) + b"\0"), r"holds 31 numbers, not those of shape \(30,\)"),
     ],
+    ids=range(9),  # their bytes hold the time of packing
 )
 def test_a_file_that_is_no_such_idx_is_a_failed_source(tmp_path, content, message):
     path = tmp_path / "any.gz"
