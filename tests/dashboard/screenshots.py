@@ -55,7 +55,11 @@ def shoot(browser: Browser, url: str, picture: Picture) -> None:
     """Opens a page, waits until it is drawn and writes ``docs/images/NAME-SCHEME.png``."""
     for scheme in picture.schemes:
         viewport = {"width": picture.size[0], "height": picture.size[1]}
-        context = browser.new_context(color_scheme=scheme, viewport=viewport)  # type: ignore[arg-type]
+        context = browser.new_context(
+            bypass_csp=True,
+            color_scheme=scheme,
+            viewport=viewport,  # type: ignore[arg-type]
+        )
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(f"{url}/{picture.path}")
