@@ -24,11 +24,14 @@ def faults(spec: SimulationSpec) -> Iterator[FieldFault]:
             yield FieldFault(field=field, given=cover.kind, allowed=allowed)
             continue
         try:
-            numbers += prod(spec.shape) + from_spec(cover).num_accumulators(spec.shape)
+            numbers += prod(spec.shape) + from_spec(cover).num_accumulators(spec.shape) + listed
         except ValueError as error:
             yield FieldFault(field=field, given=cover.kind, allowed=f"a cover that fits: {error}")
     if numbers * len(spec.gradients) > MAX_NUMBERS:
-        allowed = f"steps × (entries + accumulators) of at most {MAX_NUMBERS:,} over all covers: fewer of any"
+        allowed = (
+            f"steps × (entries + accumulators + entries of all sets) of at most {MAX_NUMBERS:,} over all covers: "
+            "fewer of any"
+        )
         yield FieldFault(field="gradients", given=numbers * len(spec.gradients), allowed=allowed)
 
 
@@ -39,6 +42,8 @@ def _listed(cover: CoverSpec, entries: int) -> int:
             return sum(map(len, cover.sets)) + len(cover.sets)
         case UnionSpec():
             return sum(_listed(member, entries) for member in cover.members)
+        case ReshapedSpec(view=tuple(view)):
+            return max(len(view) * entries, _listed(cover.inner, entries))
         case ReshapedSpec():
             return _listed(cover.inner, entries)
         case _:

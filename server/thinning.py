@@ -111,7 +111,8 @@ def for_glance(points: Scalars, sampled: str) -> Scalars:
         else:
             mostly = values >= MOSTLY
             turns = np.flatnonzero(mostly != np.concatenate([[False], mostly[:-1]]))
-            places = (turns if statistic in SAMPLED else np.arange(len(steps)))[-_MAX_TOLD:]
+            changes = np.flatnonzero(values != np.concatenate([[0.0], values[:-1]]))
+            places = (turns if statistic in SAMPLED else changes)[-_MAX_TOLD:]
         parts.append(_series(name, steps[places], values[places]))
     return Scalars.concatenate(parts)
 

@@ -16,6 +16,7 @@ from server.problems import Refusal
 
 PATIENCE_S = 30.0
 """Seconds that whoever asks waits, for others and a first loading of torch too."""
+_MAX_WAITING = 8
 LIMIT_S = 120.0
 """Seconds after which a question is given up and its process ended."""
 
@@ -23,8 +24,9 @@ LIMIT_S = 120.0
 class TorchProcess:
     """Runs functions of ``server.worker`` in a process of their own, one at a time.
 
-    A question whose asker has lost patience goes on until ``limit_s``: on a busy machine torch may take longer to load
-    than anyone waits, and would otherwise never be there for the next one.
+    A question that was begun goes on until ``limit_s`` though its asker has lost patience: on a busy machine torch may
+    take longer to load than anyone waits, and would otherwise never be there for the next one. One that still waited
+    is dropped, and of those that wait there are at most eight.
 
     Args:
         patience_s: how long an asker waits.
@@ -35,6 +37,7 @@ class TorchProcess:
         self._patience_s = patience_s
         self._limit_s = limit_s
         self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._waiting = 0
 
     @property
     def is_busy(self) -> bool:
@@ -47,10 +50,15 @@ class TorchProcess:
         Raises:
             Refusal: 503 where it takes too long, or its process died twice.
         """
-        asked = asyncio.ensure_future(self._within_limit(work, *args))
+        if self._waiting >= _MAX_WAITING:
+            raise _unavailable(f"{self._waiting} questions wait already.")
+        started = asyncio.Event()
+        asked = asyncio.ensure_future(self._in_turn(started, work, *args))
         done, _ = await asyncio.wait({asked}, timeout=self._patience_s)
         if not done:
             asked.add_done_callback(_forget)
+            if not started.is_set():
+                asked.cancel()
             raise _unavailable(f"No answer within {self._patience_s:.0f} s; torch may still be loading.")
         try:
             return asked.result()
@@ -58,6 +66,15 @@ class TorchProcess:
             raise _unavailable(f"It took more than {self._limit_s:.0f} s.") from error
         except BrokenWorkerProcess as error:
             raise _unavailable("The process that computes it ended.") from error
+
+    async def _in_turn(self, started: asyncio.Event, work: Callable[..., bytes], *args: object) -> bytes:
+        self._waiting += 1
+        try:
+            async with self._one_at_a_time:
+                started.set()
+                return await self._within_limit(work, *args)
+        finally:
+            self._waiting -= 1
 
     async def _within_limit(self, work: Callable[..., bytes], *args: object) -> bytes:
         with anyio.fail_after(self._limit_s):
@@ -67,7 +84,7 @@ class TorchProcess:
                 return await self._once(work, *args)
 
     async def _once(self, work: Callable[..., bytes], *args: object) -> bytes:
-        return await to_process.run_sync(work, *args, cancellable=True, limiter=self._one_at_a_time)
+        return await to_process.run_sync(work, *args, cancellable=True)
 
 
 def _forget(asked: asyncio.Future[bytes]) -> None:

@@ -122,7 +122,7 @@ def rank_one(gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     rows, columns = gamma.sum(1), gamma.sum(0)
     total = gamma.sum()
-    estimate = torch.outer(rows, columns) / total if total > 0 else torch.zeros_like(gamma)
+    estimate = torch.outer(rows / total, columns) if total > 0 else torch.zeros_like(gamma)
     return rows, columns, estimate
 
 

@@ -22,6 +22,7 @@ from sm3.remote.record_specs import ShadowSpec, label_of
 from sm3.remote.wire import JobView
 
 MAX_CONTENDERS = 6
+MAX_JOBS = 12
 OWN = "own"
 """The key of the cover that a job itself trains with, beside its shadows' labels."""
 
@@ -113,6 +114,9 @@ def asked(query: Mapping[str, Sequence[str]]) -> Asked:
             f"The address asks for step {step_text[:80]!r}, which is no number: the newest is shown."
         )
     jobs = tuple(dict.fromkeys(filter(None, query.get("job", ()))))
+    if len(jobs) > MAX_JOBS:
+        faults.append(f"The address names {len(jobs)} jobs; the first {MAX_JOBS} are looked at.")
+        jobs = jobs[:MAX_JOBS]
     race = one("race")
     named = one("source", list(Source))
     guess = Source.RACE if race else Source.SHADOWS if len(jobs) == 1 else Source.JOBS if jobs else None

@@ -114,7 +114,7 @@ def find(client: Client, want: Asked) -> Found:
             said.append(f"All jobs of {', '.join(gone)} were deleted.")
     else:
         wanted = want.jobs[:1] if want.source is Source.SHADOWS else want.jobs
-        found = [_if_there(partial(client.job, j), said, f"job {j[:80]!r}") for j in wanted[:24]]
+        found = [_if_there(partial(client.job, j), said, f"job {j[:80]!r}") for j in wanted]
         there = [job for job in found if job is not None]
         contenders = of_jobs(there) if want.source is Source.JOBS else of_shadows(there[0]) if there else ()
     shown, more = chosen(contenders, want.covers)

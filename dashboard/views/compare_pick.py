@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.figures.compare_losses import NAMES
-from dashboard.figures.compare_sources import Asked, Source, race_label, shadows_label
+from dashboard.figures.compare_sources import MAX_JOBS, Asked, Source, race_label, shadows_label
 from dashboard.figures.compare_words import glyph
 from dashboard.figures.labels import job_label
 from dashboard.views.compare_fetch import Choices, Found, Recorded
 
 _SOURCES = {Source.SHADOWS: "Shadows of a job", Source.RACE: "Race", Source.JOBS: "Jobs by hand"}
-_MAX_JOBS = 12
 
 
 def controls(want: Asked, there: Choices, found: Found, recorded: Recorded | None) -> None:
@@ -113,7 +112,7 @@ def _whose(want: Asked, there: Choices, found: Found) -> None:
                 list(jobs),
                 format_func=lambda i: job_label(jobs[i]),
                 key=key,
-                max_selections=_MAX_JOBS,
+                max_selections=MAX_JOBS,
                 placeholder="pick two to six",
                 on_change=lambda: write(job=st.session_state[key], cover=None),
             )

@@ -10,6 +10,7 @@ from dashboard.figures.job_story import life, settings, stored
 from dashboard.figures.labels import job_label
 from dashboard.figures.plain import plain
 from sm3.remote.job_specs import JobPatch
+from sm3.remote.wire import JobView
 
 _TOLD = "job_panel/told"
 _REFRESH_S = 2
@@ -80,7 +81,11 @@ def _log(job_id: str) -> None:
 
 @st.fragment
 def _notes(job_id: str) -> None:
-    job = session.client().job(job_id)
+    try:
+        job = session.client().job(job_id)
+    except session.Failure as error:
+        st.markdown(plain(session.sentence(error)))
+        return
     notes = st.text_area("Notes", value=job.notes, key=f"notes/{job_id}", height=120, max_chars=10_000)
     labels = st.text_area(
         "Labels, one `key: value` a line", value=write_pairs(job.labels), key=f"labels/{job_id}", height=120
@@ -88,15 +93,19 @@ def _notes(job_id: str) -> None:
     priority = st.number_input(
         "Priority among queued jobs", -100, 100, value=job.priority, step=1, key=f"priority/{job_id}"
     )
-    st.button("Save", type="primary", on_click=_save, args=(job_id, notes, labels, priority))
+    st.button("Save", type="primary", on_click=_save, args=(job, notes, labels, priority))
     if told := st.session_state.pop(_TOLD, ""):
         st.markdown(told)
 
 
-def _save(job_id: str, notes: str, labels: str, priority: int) -> None:
+def _save(job: JobView, notes: str, labels: str, priority: int) -> None:
+    """Sends what was changed here, and nothing that somebody else may have changed meanwhile."""
     try:
-        patch = JobPatch.model_validate({"labels": read_pairs(labels), "notes": notes, "priority": priority})
-        session.client().change(job_id, patch)
+        wanted = {"labels": read_pairs(labels), "notes": notes, "priority": priority}
+        before = {"labels": job.labels, "notes": job.notes, "priority": job.priority}
+        patch = {name: value for name, value in wanted.items() if value != before[name]}
+        if patch:
+            session.client().change(job.id, JobPatch.model_validate(patch))
     except (*session.Failure, ValueError) as error:
         st.session_state[_TOLD] = f":red[{plain(session.sentence(error))}]"
     else:

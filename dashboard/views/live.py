@@ -37,7 +37,10 @@ def _live() -> None:
     except session.Failure as error:
         last: LiveData | None = st.session_state.get(_LAST)
         if last is None or isinstance(error, ServiceError):
-            trouble.show(error)
+            if st.query_params.get("job") and trouble.is_missing(error):
+                trouble.missing(error, "Show the newest job", _forget)
+            else:
+                trouble.show(error)
             return
         refusal = st.session_state.pop(_REFUSAL, "")
         data = replace(last, ticket="", problem=session.sentence(error), refusal=refusal)
@@ -93,6 +96,13 @@ def _shown_before(client: Client) -> str | None:
 
 def _log(client: Client, job: JobView) -> str:
     return client.log(job.id) if job.state in {JobState.FAILED, JobState.CRASHED} else ""
+
+
+def _forget() -> None:
+    """Leaves the job that is no more."""
+    st.session_state.pop(_JOB, None)
+    for name in ("job", "tensor", *_PLACE):
+        st.query_params.pop(name, None)
 
 
 def _rerun() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from dashboard import session
 from dashboard.figures.plain import plain
-from sm3.remote.client import Unreachable
+from sm3.remote.client import ServiceError, Unreachable
 
 
 def show(error: Exception) -> None:
@@ -17,3 +19,16 @@ def show(error: Exception) -> None:
         )
         st.markdown(plain(session.sentence(error)))
         st.button("Try again", type="primary")
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether the service answered that there is no such thing."""
+    return isinstance(error, ServiceError) and error.problem.status == 404
+
+
+def missing(error: Exception, label: str, on_click: Callable[[], None]) -> None:
+    """Shows that what the address names is not there, and a button that leads on."""
+    with st.container(key="notice"):
+        st.markdown("# There is no such job (any more).")
+        st.markdown(plain(session.sentence(error)))
+        st.button(label, type="primary", on_click=on_click)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ class System:
     _began_s: float = field(default_factory=time.monotonic)
     _gpus: tuple[GpuView, ...] | None = None
     _gpus_at_s: float = float("-inf")
+    _asks_driver: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._meter = Meter(self._reading)
@@ -114,8 +116,13 @@ class System:
         )
 
     def _look_at_gpus(self) -> tuple[GpuView, ...] | None:
-        if time.monotonic() - self._gpus_at_s >= _GPUS_KEPT_S:
-            self._gpus, self._gpus_at_s = gpus(), time.monotonic()
+        """Asks the driver, one thread at a time: a wedged GPU holds up that one alone, others get the last answer."""
+        is_due = time.monotonic() - self._gpus_at_s >= _GPUS_KEPT_S
+        if is_due and self._asks_driver.acquire(blocking=False):
+            try:
+                self._gpus, self._gpus_at_s = gpus(), time.monotonic()
+            finally:
+                self._asks_driver.release()
         return self._gpus
 
     def _ingest(self, rates: Rates, dropped: int) -> IngestView:

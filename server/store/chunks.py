@@ -36,7 +36,7 @@ def is_job_wide(series: str) -> bool:
 
 def bucket_of(tensor: str) -> str:
     """Returns the scope that holds a tensor's series."""
-    return f"t{crc32(tensor.encode()) % BUCKETS:02x}"
+    return f"t{crc32(tensor.encode('utf-8', 'surrogatepass')) % BUCKETS:02x}"
 
 
 def cut(points: Scalars) -> Iterator[tuple[str, Scalars]]:
@@ -64,7 +64,7 @@ def cut(points: Scalars) -> Iterator[tuple[str, Scalars]]:
 
 
 def glance(points: Scalars) -> Scalars:
-    """Returns at most 8 points, evenly spaced, of each `SAMPLED` series, and all changes of `COUNTED` ones.
+    """Returns at most 8 points, evenly spaced, of each `SAMPLED` series; of `COUNTED` ones the first and all changes.
 
     Of ``saturated`` also where it becomes the case of most sets, and where no more.
     """
@@ -82,12 +82,13 @@ def _spaced(points: Scalars) -> Scalars:
 
 
 def _changes(points: Scalars, states: npt.NDArray[Any]) -> Scalars:
-    """Returns the points at which a series' state differs from the one before, which at first is 0."""
+    """Returns each series' first point, and those at which its state differs from the one before.
+
+    The first one always: whether it is a change is known only by who has what came before it.
+    """
     order, rank, _ = _ranks(points)
     now = states[order]
-    before = np.roll(now, 1)
-    before[rank == 0] = 0
-    return _taken(points, order[now != before])
+    return _taken(points, order[(rank == 0) | (now != np.roll(now, 1))])
 
 
 def _ranks(points: Scalars) -> tuple[Places, Places, Places]:

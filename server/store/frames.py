@@ -118,7 +118,12 @@ class FrameStore:
 
         Steps are stored once however often an attempt had to do them again, so there is one answer.
         """
-        upto = _newest_first(_parts(FrameRow.blob), job_id).where(FrameRow.step <= step).limit(1)
+        upto = (
+            _parts(FrameRow.blob)
+            .where(FrameRow.job_id == job_id, FrameRow.step <= step)
+            .order_by(FrameRow.step.desc(), FrameRow.attempt.desc(), FrameRow.seq.desc())
+            .limit(1)
+        )
         first = (
             _parts(FrameRow.blob)
             .where(FrameRow.job_id == job_id)

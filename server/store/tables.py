@@ -111,6 +111,7 @@ class FrameRow(Base):
             sqlite_where=_UNSEALED,
             postgresql_where=_UNSEALED,
         ),
+        Index("frames_by_step", "job_id", "step"),
     )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

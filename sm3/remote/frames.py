@@ -14,6 +14,7 @@ stores the rest unread; nothing in it can execute.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -102,10 +103,10 @@ class Scalars:
 
     def by_series(self) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
         """Returns ``{name: (steps, values)}``."""
-        return {
-            name: (self.step[self.series == i], self.value[self.series == i])
-            for i, name in enumerate(self.names)
-        }
+        order = np.argsort(self.series, kind="stable")
+        ends = np.searchsorted(self.series[order], np.arange(len(self.names) + 1))
+        places = (order[begin:end] for begin, end in itertools.pairwise(ends))
+        return {name: (self.step[at], self.value[at]) for name, at in zip(self.names, places, strict=True)}
 
     def latest(self) -> dict[str, float]:
         """Returns the last value of each series."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pytest
@@ -138,4 +139,8 @@ def test_the_invitation_says_how_large_the_demo_is() -> None:
 
 
 def test_text_of_others_stays_text() -> None:
-    assert plain("**a** [b](http://c) $d$") == r"\*\*a\*\* \[b\]\(http\://c\) \$d\$"
+    assert plain("**a** [b](c) $d$") == r"\*\*a\*\* \[b\]\(c\) \$d\$"
+    for link in ("http://c.d", "HTTPS://c.d", "www.c.d", "a@b.c"):
+        shown = plain(link)
+        assert shown.replace("\u2060", "").replace("\\", "") == link
+        assert not re.search(r"(?i)https?:|www\.|\w@", shown.replace("\\", ""))

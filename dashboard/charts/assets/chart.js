@@ -86,7 +86,8 @@ class Card {
     this.#sayKeys();
     const shown = this.menu.shown;
     this.plot.hidden = shown;
-    this.stage.replaceChildren(...(shown ? [this.sheet.element] : [this.plot, this.hint]));
+    const parts = shown ? [this.sheet.element] : [this.plot, this.hint];
+    if (this.stage.firstChild !== parts[0]) this.stage.replaceChildren(...parts); // what stays keeps focus and scroll
     if (shown) this.sheet.draw(data.table);
     else this.#drawPlot();
   }

@@ -30,11 +30,14 @@ export async function savePng(Plotly, plot, { name, title, theme }) {
     height: height + 32,
     paper_bgcolor: theme.paper,
     margin: { ...margin, t: (margin.t ?? 0) + 32 },
-    title: { text: title, x: 0, xref: "container", xanchor: "left", y: 1, yanchor: "top", pad: { l: 8, t: 8 }, font: { size: 14, color: theme.text } },
+    title: { text: markup(title), x: 0, xref: "container", xanchor: "left", y: 1, yanchor: "top", pad: { l: 8, t: 8 }, font: { size: 14, color: theme.text } },
   };
   const address = await Plotly.toImage({ data: plot.data, layout, config: plot.config }, { format: "png", width, height: height + 32, scale: 2 });
   saveAddress(`${name}.png`, address);
 }
+
+/** Returns text that Plotly shows as it is: it reads some HTML in titles, and names come from users. */
+const markup = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function saveAddress(name, address) {
   const link = document.createElement("a");

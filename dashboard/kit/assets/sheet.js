@@ -9,6 +9,7 @@ const FORMATS = { text: (x) => String(x), integer: count, number: reading, signe
 
 /** Returns a cell's text; null is an empty cell. */
 export function cellText(kind, value) {
+  if (typeof value === "string") return value; // of a number too: NaN and infinities come as words
   return value === null || value === undefined ? "–" : FORMATS[kind ?? "text"](value);
 }
 
@@ -81,7 +82,8 @@ export class Sheet {
     const [x, y] = [a[column], b[column]];
     if (x === null || x === undefined) return 1;
     if (y === null || y === undefined) return -1;
-    const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), "en", { numeric: true });
+    if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1; // words behind numbers
+    const order = typeof x === "number" ? x - y : String(x).localeCompare(String(y), "en", { numeric: true });
     return down ? -order : order;
   }
 }

@@ -77,7 +77,10 @@ export function headline(memory, optimizer) {
 }
 
 function compared(theirs, ours) {
-  return theirs / ours < 1.05 ? "as much" : `${bytes(theirs)}: ${times(theirs / ours)}× less`;
+  if (ours === 0) return `${bytes(theirs)}`;
+  const ratio = theirs / ours;
+  if (ratio < 0.95) return `${bytes(theirs)}: this is ${times(1 / ratio)}× more`;
+  return ratio < 1.05 ? "as much" : `${bytes(theirs)}: ${times(ratio)}× less`;
 }
 
 /** Returns how the headline is counted. */
@@ -110,7 +113,7 @@ export const isFinal = (job) => job.state in FINAL;
  * `staleAfterS` when such an age means trouble, `pinned` the earlier step that the map is held at, or null.
  */
 export function status(job, { connected, ageS, staleAfterS, paused, pinned = null }) {
-  if (job.state in FINAL) return { ...FINAL[job.state], note: pinned === null ? "" : `map at step ${count(pinned)}` };
+  if (job.state in FINAL) return { ...FINAL[job.state], note: pinned === null ? (paused ? "the view is held" : "") : `map at step ${count(pinned)}` };
   if (!connected) return { kind: "stale", glyph: "▲", word: ageS === null ? "CONNECTING" : `STALE ${duration(ageS)}`, note: ageS === null ? "" : "connection lost, trying again" };
   if (job.state === "cancelling") return { kind: "wait", glyph: "◌", word: "STOPPING", note: "" };
   if (job.state === "paused") return { kind: "wait", glyph: "‖", word: "PAUSED", note: job.cause };

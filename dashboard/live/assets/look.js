@@ -1,6 +1,7 @@
 // Where in the job the map looks: which statistic, which step, against which other step. It finds the frames for it, plays
 // them and keeps the address. What it draws with is scrubber.js and mode_bar.js.
 
+import { write } from "./address.js";
 import { ModeBar } from "./mode_bar.js";
 import { Past } from "./past.js";
 import { NOWHERE, readPlace, writePlace } from "./place.js";
@@ -134,12 +135,7 @@ export class Look {
   }
 
   #write() {
-    const url = new URL(location.href);
-    for (const [name, text] of Object.entries({ ...this.address(), ...writePlace(this.place) })) {
-      if (text === null) url.searchParams.delete(name);
-      else url.searchParams.set(name, text);
-    }
-    history.replaceState(history.state, "", url);
+    write({ ...this.address(), ...writePlace(this.place) });
   }
 }
 

@@ -100,25 +100,6 @@ export class Smoothed extends Series {
   }
 }
 
-/** Returns how many points the smoothing reaches over: about a fiftieth of the series, from 5 to 200. */
-export function smoothingSpan(length) {
-  return Math.max(5, Math.min(200, Math.round(length / 50)));
-}
-
-/** Returns the exponential moving average of `values` over about `span` points, without a bias towards its start. */
-export function smooth(values, span) {
-  const keep = 1 - 2 / (span + 1);
-  let sum = 0;
-  let weight = 0;
-  return values.map((value) => {
-    if (Number.isFinite(value)) {
-      sum = keep * sum + (1 - keep) * value;
-      weight = keep * weight + (1 - keep);
-    }
-    return weight ? sum / weight : NaN;
-  });
-}
-
 /** Returns at most about `limit` points: the lowest and the highest of each stretch, so that no spike is lost. */
 export function thin({ steps, values }, limit = 1200) {
   if (steps.length <= limit) return { steps, values };

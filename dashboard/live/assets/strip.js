@@ -57,7 +57,7 @@ export class Strip {
     say(this.eta, `${Math.floor(100 * share)} %${running ? ` · ${duration(store.etaS)} left` : done ? took(job) : ""}`);
     say(this.hold, paused ? "Release view" : "Hold view");
     this.hold.setAttribute("aria-pressed", String(paused));
-    this.hold.hidden = done;
+    this.hold.hidden = done && !paused;
     say(this.follow, done ? (pinned ? "Newest" : "Reset zoom") : "Follow");
     if (job.state !== this.asked?.state) this.asked = null; // the job's new state answers what was asked
     this.ofJob.hidden = done || !this.confirm.hidden;

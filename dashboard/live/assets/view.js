@@ -146,6 +146,7 @@ export class LiveView {
   destroy() {
     clearInterval(this.clock);
     cancelAnimationFrame(this.pending);
+    clearTimeout(this.pending);
     this.look.stop();
     this.connection.stop();
   }

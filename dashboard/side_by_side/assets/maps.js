@@ -7,6 +7,7 @@ import { loadPlotly } from "../kit/plotly.js";
 import { Sheet } from "../kit/sheet.js";
 import { readTheme, tint } from "../kit/theme.js";
 import { count } from "../kit/words.js";
+import { indexOf, numFrames, stepOf } from "../live/steps.js";
 import { arrange, entries, figure, readout, unpack, xaxisOf, yaxisOf } from "./panels.js";
 
 const cards = new WeakMap();
@@ -119,12 +120,11 @@ class Maps {
 
   #drawScrub() {
     const { newest, every, shown } = this.data.steps;
-    const first = Math.min(every, newest);
     this.scrub.hidden = newest === 0;
     this.latest.setAttribute("aria-pressed", String(shown === null));
     if (this.isDragging) return;
-    Object.assign(this.slider, { min: String(first), max: String(newest), step: "1" });
-    this.slider.value = String(shown ?? newest);
+    Object.assign(this.slider, { min: "0", max: String(Math.max(0, numFrames(every, newest) - 1)), step: "1" });
+    this.slider.value = String(indexOf(shown ?? newest, every, newest));
     this.#sayStep(shown ?? newest);
   }
 
@@ -133,15 +133,17 @@ class Maps {
     this.slider.setAttribute("aria-valuetext", `step ${step}`);
   }
 
-  #dragStep(step) {
+  #dragStep(index) {
     this.isDragging = true;
-    this.#sayStep(step);
+    const { every, newest } = this.data.steps;
+    this.#sayStep(stepOf(index, every, newest));
   }
 
-  #pickStep(step) {
+  #pickStep(index) {
     this.isDragging = false;
     const { every, newest } = this.data.steps;
-    this.ask("step", step >= newest ? newest : Math.max(every, Math.round(step / every) * every));
+    const step = stepOf(index, every, newest);
+    this.ask("step", step >= newest ? null : step); // at its end the slider follows the newest
   }
 
   #drawHatch() {

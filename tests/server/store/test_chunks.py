@@ -6,9 +6,10 @@ import numpy as np
 from sqlalchemy import delete, func, insert, select
 
 from server.store import Database, FrameStore, JobStore
-from server.store.chunks import ALL_TENSORS, GLANCE, bucket_of, cut
+from server.store.chunks import ALL_TENSORS, GLANCE, bucket_of, cut, glance
 from server.store.recording import CHUNK_FRAMES, in_scope
 from server.store.tables import ScalarChunkRow
+from server.thinning import for_glance
 from sm3.remote.frames import Point, Scalars, encode_scalars, read_scalars
 from tests.conftest import tiny_job
 from tests.server.store.recorded import blob
@@ -73,7 +74,12 @@ def test_a_glance_has_a_few_points_and_every_change_of_a_count(jobs: JobStore, f
     assert steps[-2:].tolist() == [CHUNK_FRAMES, CHUNK_FRAMES + 1]
     np.testing.assert_array_equal(values, (steps - 1) / 7)
     steps, values = found["nonfinite/w"]
-    assert list(zip(steps.tolist(), values.tolist(), strict=True)) == [(34, 1.0), (35, 0.0)]
+    assert list(zip(steps.tolist(), values.tolist(), strict=True)) == [
+        (1, 0.0),
+        (34, 1.0),
+        (35, 0.0),
+        (257, 0.0),  # the next chunk's first
+    ]
 
 
 def test_what_an_older_version_gathered_is_still_found(
@@ -106,3 +112,33 @@ def test_what_an_older_version_gathered_is_still_found(
     assert len(frames.glance(job.id, {"rate_p50"}).by_series()["rate_p50/w"][0]) == 10
     parts = [scalars for _, scalars in frames.scalar_parts(job.id)]
     assert len(Scalars.concatenate(parts).by_series()["rate_p50/w"][0]) == CHUNK_FRAMES + 2
+
+
+def test_a_glance_tells_when_a_fault_is_over_wherever_the_chunks_end() -> None:
+    values = np.zeros(600)
+    values[250:256] = 3
+    values[400:420] = 1
+    points = Scalars(("nonfinite/w",), np.arange(600), np.zeros(600, np.uint32), values)
+    for chunk in (1, 100, 256, 600):
+        parts = [
+            Scalars(
+                points.names,
+                points.step[at : at + chunk],
+                points.series[at : at + chunk],
+                values[at : at + chunk],
+            )
+            for at in range(0, 600, chunk)
+        ]
+        told = for_glance(Scalars.concatenate(map(glance, parts)), "rate_p50")
+        steps, states = told.by_series()["nonfinite/w"]
+        assert list(zip(steps.tolist(), states.tolist(), strict=True)) == [
+            (250, 3),
+            (256, 0),
+            (400, 1),
+            (420, 0),
+        ]
+
+
+def test_a_tensor_whose_name_is_no_unicode_is_cut_like_any_other() -> None:
+    points = Scalars(("rate_p50/\ud800",), np.arange(2), np.zeros(2, np.uint32), np.ones(2))
+    assert sum(len(part.step) for scope, part in cut(points) if scope != GLANCE) == 2
