@@ -130,8 +130,8 @@ def test_shadows_share_scale_zoom_crosshair_and_step_and_refresh_moves_none_of_t
     assert later["mark"] == "the same node"
 
     page.get_by_label("Step", exact=True).press("Home")
-    page.wait_for_function("document.querySelector('.sm3-maps').dataset.step === '5'")
-    page.wait_for_url(re.compile(r"step=5\b"))
+    page.wait_for_function("document.querySelector('.sm3-maps').dataset.step === '1'")  # of the first frame
+    page.wait_for_url(re.compile(r"step=1\b"))
     assert state(page)["ranges"] == zoomed["ranges"]
     page.get_by_role("button", name="ν", exact=True).click()
     page.wait_for_url(re.compile(r"show=nu"))
