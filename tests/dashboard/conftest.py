@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -153,3 +154,29 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert errors == []
+
+
+KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "theme", "words"}
+
+
+@pytest.fixture
+def call(dashboard: RunningDashboard, open_page: OpenPage) -> Callable[..., Any]:
+    """Runs an expression over the exports ``m`` of one of our modules, with the argument ``a``.
+
+    ``s`` has those of safetensors.js, and ``bytes`` turns base64 into a buffer.
+    """
+    page = open_page(f"{dashboard.url}/_stcore/health")
+
+    def run(module: str, expression: str, argument: object = None) -> Any:
+        folder = "kit" if module in KIT else "live"
+        return page.evaluate(
+            f"""async (a) => {{
+              const m = await import("{dashboard.url}/scope-assets/any/{folder}/{module}.js");
+              const s = await import("{dashboard.url}/scope-assets/any/live/safetensors.js");
+              const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+              return ({expression});
+            }}""",
+            argument,
+        )
+
+    return run

@@ -8,37 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
 
 from sm3.remote.frames import Frame, Point, Scalars, encode, encode_scalars
 from sm3.remote.wire import TensorInfo
-from tests.dashboard.conftest import OpenPage, RunningDashboard
 
 pytestmark = pytest.mark.browser
 
 Call = Any
-KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "theme", "words"}
-
-
-@pytest.fixture
-def call(dashboard: RunningDashboard, open_page: OpenPage) -> Call:
-    """Runs an expression that may use a module's exports as ``m`` and the argument as ``a``."""
-    page: Page = open_page(f"{dashboard.url}/_stcore/health")
-
-    def run(module: str, expression: str, argument: object = None) -> Any:
-        folder = "kit" if module in KIT else "live"
-        address = f"{dashboard.url}/scope-assets/any/{folder}/{module}.js"
-        return page.evaluate(
-            f"""async (a) => {{
-              const m = await import("{address}");
-              const s = await import("{dashboard.url}/scope-assets/any/live/safetensors.js");
-              const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
-              return ({expression});
-            }}""",
-            argument,
-        )
-
-    return run
 
 
 def text(blob: bytes) -> str:

@@ -8,32 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
 
 from server.thinning import for_charts, smoothed
 from sm3.remote.frames import Frame, Point, Scalars, encode, encode_scalars
-from tests.dashboard.conftest import OpenPage, RunningDashboard
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def call(dashboard: RunningDashboard, open_page: OpenPage) -> Any:
-    """Runs an expression that may use a module's exports as ``m`` and the argument as ``a``."""
-    page: Page = open_page(f"{dashboard.url}/_stcore/health")
-
-    def run(module: str, expression: str, argument: object = None) -> Any:
-        address = f"{dashboard.url}/scope-assets/any/live/{module}.js"
-        return page.evaluate(
-            f"""async (a) => {{
-              const m = await import("{address}");
-              const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
-              return ({expression});
-            }}""",
-            argument,
-        )
-
-    return run
 
 
 def text(blob: bytes) -> str:
