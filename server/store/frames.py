@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
@@ -27,6 +27,7 @@ from server.store.job_rows import StaleAttempt, UnknownJob, check_attempt, row_o
 from server.store.recording import CHUNK_FRAMES, advance, frame_row, gather, in_scope
 from server.store.segments import Column, Segments
 from server.store.tables import FrameRow, JobRow, ScalarChunkRow, SegmentRow
+from server.store.tails import Read, Tails
 from sm3.remote.frames import Header, Scalars, read_header, read_scalars
 from sm3.remote.wire import FrameInfo
 
@@ -51,11 +52,13 @@ class FrameStore:
         database: where they are.
         segments: where sealed ones are; None where nothing is ever sealed.
         now: Unix time in seconds.
+        tails: what was read of frames that are not gathered yet.
     """
 
     database: Database
     segments: Segments | None = None
     now: Callable[[], float] = time.time
+    tails: Tails = field(default_factory=Tails, repr=False, compare=False)
 
     def add(self, job_id: str, blob: bytes) -> StoredFrame:
         """Stores a frame; storing one twice is a no-op. When this returns, the frame is on disk.
@@ -199,16 +202,24 @@ class FrameStore:
         Of what is gathered, some 8 in 256 frames; the frames behind have all of theirs.
         """
 
-        def few(scalars: Scalars) -> Scalars:
-            wanted = (n for n in scalars.names if n.partition("/")[0] in statistics and not is_job_wide(n))
-            return glance(scalars.select(wanted))
+        def wanted(scalars: Scalars) -> Scalars:
+            names = (n for n in scalars.names if n.partition("/")[0] in statistics and not is_job_wide(n))
+            return scalars.select(names)
 
-        return self._gathered(job_id, ScalarChunkRow.scope.in_((GLANCE, ALL_TENSORS)), few)
+        chosen = ScalarChunkRow.scope.in_((GLANCE, ALL_TENSORS))
+        return self._gathered(job_id, chosen, wanted, of_chunk=lambda scalars: glance(wanted(scalars)))
 
     def _gathered(
-        self, job_id: str, chosen: ColumnElement[bool], pick: Callable[[Scalars], Scalars]
+        self,
+        job_id: str,
+        chosen: ColumnElement[bool],
+        pick: Callable[[Scalars], Scalars],
+        of_chunk: Callable[[Scalars], Scalars] | None = None,
     ) -> Scalars:
-        """Returns what ``pick`` leaves of the ``chosen`` chunks and of the frames behind all chunks."""
+        """Returns what ``pick`` leaves of the ``chosen`` chunks and of the frames behind all chunks.
+
+        ``of_chunk`` picks from the chunks where these need another choice.
+        """
         mine = ScalarChunkRow.job_id == job_id
         with self.database.read() as session:
             found = select(ScalarChunkRow.attempt, func.max(ScalarChunkRow.last_seq)).where(mine)
@@ -219,16 +230,32 @@ class FrameStore:
                 .where(mine, chosen)
                 .order_by(ScalarChunkRow.attempt, ScalarChunkRow.last_seq)
             ).all()
-            tail = session.execute(
-                _parts(FrameRow.scalars)
+            keys = session.execute(
+                select(FrameRow.attempt, FrameRow.seq)
                 .where(FrameRow.job_id == job_id, not_gathered(ends))
                 .order_by(FrameRow.attempt, FrameRow.seq)
             ).all()
         # Chunks first, then what is behind them, attempt by attempt.
-        parts = [(attempt, pick(read_scalars(blob))) for attempt, blob in chunks]
-        behind = zip(tail, self._filled("scalars", tail), strict=True)
-        parts += [(row.attempt, pick(read_scalars(blob))) for row, blob in behind]
+        parts = [(attempt, (of_chunk or pick)(read_scalars(blob))) for attempt, blob in chunks]
+        tail = self.tails.points(
+            job_id,
+            tuple((row.attempt, row.seq) for row in keys),
+            lambda after: self._behind(job_id, ends, after),
+        )
+        parts += [(attempt, pick(points)) for attempt, points in tail]
         return Scalars.concatenate(part for _, part in sorted(parts, key=lambda part: part[0]))
+
+    def _behind(self, job_id: str, ends: Mapping[int, int], after: tuple[int, int]) -> list[Read]:
+        """Returns the frames behind the chunks that end with ``ends``, and behind ``after``."""
+        query = (
+            _parts(FrameRow.scalars)
+            .where(_behind(job_id, after), not_gathered(ends))
+            .order_by(FrameRow.attempt, FrameRow.seq)
+        )
+        with self.database.read() as session:
+            rows = session.execute(query).all()
+        blobs = self._filled("scalars", rows)
+        return [Read((r.attempt, r.seq), read_scalars(blob)) for r, blob in zip(rows, blobs, strict=True)]
 
     def scalar_parts(self, job_id: str) -> Iterator[tuple[int, Scalars]]:
         """Yields (attempt, points) of all that is there now, oldest first, a few hundred frames at a time.

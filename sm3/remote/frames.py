@@ -19,6 +19,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,8 +82,11 @@ class Scalars:
         """Returns all points of ``parts``, in their order, under one list of names."""
         index: dict[str, int] = {}
         steps, series, values = [], [], []
+        names: tuple[str, ...] | None = None
         for part in parts:
-            renumber = np.array([index.setdefault(name, len(index)) for name in part.names], np.uint32)
+            if part.names is not names:  # as read from frames of one job, they are the same object
+                names = part.names
+                renumber = np.array([index.setdefault(name, len(index)) for name in names], np.uint32)
             steps.append(part.step)
             series.append(renumber[part.series] if len(part.names) else part.series)
             values.append(part.value)
@@ -327,7 +331,9 @@ def _save(arrays: dict[str, npt.NDArray[Any]], scalars: Scalars, metadata: dict[
     return blob
 
 
+@lru_cache(maxsize=16)
 def _names(text: str) -> tuple[str, ...]:
+    """Returns the series that a blob names; the frames of a job nearly all name the same ones."""
     try:
         names = json.loads(text)
     except ValueError as error:
