@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from dashboard import assets, index_page, sign_in, theme
+from dashboard import assets, index_page, prompt_http, sign_in, theme, warm_up
 from dashboard.headers import AnswerHeaders
 from dashboard.views import PATHS
 from sm3.remote.settings import ClientSettings
@@ -47,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     settings = ClientSettings()
     headers = Middleware(AnswerHeaders, api_url=settings.url, public_url=settings.public_url)
     routes = [*assets.routes(arguments.base_path), *index_page.routes(PATHS, arguments.base_path)]
-    app = st.App(Path(__file__).with_name("app.py"), routes=routes, middleware=[headers])
+    prompt_http.use()
+    script = Path(__file__).with_name("app.py")
+    app = st.App(script, routes=routes, middleware=[headers], lifespan=warm_up.beside)
     app.run(
         config={
             **_BEHAVIOUR,

@@ -24,7 +24,7 @@ def mount(chart: Chart, key: str, on_click: Callable[[], None] | None = None) ->
     )
     payload = chart.payload() | {
         "module": assets.url("charts/chart.js"),
-        "plotly": assets.url("plotly.min.js"),
+        "plotly": assets.url(assets.PLOTLY),
     }
     component(key=key, data=payload, on_clicked_change=on_click or _nothing)
 

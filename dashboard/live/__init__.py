@@ -70,7 +70,7 @@ class LiveData:
             "place": dict(self.place),
             "refusal": self.refusal,
             "module": assets.url("live/index.js"),
-            "plotly": assets.url("plotly.min.js"),
+            "plotly": assets.url(assets.PLOTLY),
         }
 
 

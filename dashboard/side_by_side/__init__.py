@@ -68,7 +68,7 @@ class Maps:
             "table": self.table.payload(),
             "revision": self.revision,
             "module": assets.url("side_by_side/maps.js"),
-            "plotly": assets.url("plotly.min.js"),
+            "plotly": assets.url(assets.PLOTLY),
         }
 
 

@@ -156,7 +156,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     assert errors == []
 
 
-KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "theme", "words"}
+KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "theme", "timing", "words"}
 
 
 @pytest.fixture

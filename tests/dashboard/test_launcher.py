@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import subprocess
 import sys
 import urllib.error
@@ -65,8 +67,29 @@ def test_the_first_page_is_at_the_root_and_its_name_leads_there(dashboard: Runni
 @pytest.mark.parametrize("base_path", ["", "scope", "/a/b/"])
 def test_a_deep_link_is_told_where_its_server_is(base_path: str) -> None:
     """Otherwise Streamlit asks below the page's own path first; `test_accessibility` sees that consoles stay clean."""
-    assert "BACKEND_BASE_URL" in index_page.text()
-    assert index_page.text().index("BACKEND_BASE_URL") < index_page.text().index('type="module"')
+    text = index_page.text("jobs")
+    assert "BACKEND_BASE_URL" in text
+    assert text.index("BACKEND_BASE_URL") < text.index('type="module"')
     paths = [route.path for route in index_page.routes(PATHS, base_path)]
     below = f"/{base_path.strip('/')}/" if base_path else "/"
-    assert paths == [below + page for page in PATHS]
+    assert paths == [below, *(below + page for page in PATHS)]
+
+
+@pytest.mark.parametrize("page", PATHS)
+def test_a_page_names_ahead_what_it_needs(dashboard: RunningDashboard, page: str) -> None:
+    _, _, body = get(f"{dashboard.url}/{page}")
+    named = re.findall(r'(?:href|src)="(/scope-assets/[^"]+)"', body.decode())
+    assert len(named) > 5
+    for address in named:
+        assert get(f"{dashboard.url}{address}")[:2] == (200, "text/javascript; charset=utf-8"), address
+    assert any(address.endswith("plotly.min.js") for address in named) == (page not in {"jobs", "system"})
+
+
+def test_plotly_comes_compressed_to_who_reads_that(dashboard: RunningDashboard) -> None:
+    address = f"{dashboard.url}/scope-assets/any/plotly.min.js"
+    _, _, plain = get(address)
+    asked = urllib.request.Request(address, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(answer.read()) == plain
+    assert plain.startswith(b"//# allFunctionsCalledOnLoad\n")

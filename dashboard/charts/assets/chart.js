@@ -7,6 +7,7 @@ import { followSize, OPTIONS } from "../kit/axes.js";
 import { h, say, whenGone } from "../kit/dom.js";
 import { ChartMenu } from "../kit/menu.js";
 import { loadPlotly } from "../kit/plotly.js";
+import { firstDrawn } from "../kit/timing.js";
 import { Sheet } from "../kit/sheet.js";
 import { readTheme, tint } from "../kit/theme.js";
 import { dress } from "./dress.js";
@@ -101,6 +102,7 @@ class Card {
     if (!this.Plotly || !data.figure) return;
     const { data: traces, layout } = dress(data.figure, this.theme, data.revision);
     this.Plotly.react(this.plot, traces, layout, OPTIONS);
+    if (!data.empty) firstDrawn(data.name);
     if (!this.listens) {
       this.listens = true;
       this.plot.on("plotly_click", ({ points }) => this.#clicked(idOf(points[0])));

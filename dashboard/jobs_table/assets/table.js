@@ -1,6 +1,7 @@
 // The list of jobs: what is asked of the service by filters, shown in rows that keep their place and their focus.
 
 import { h, say, whenGone } from "../kit/dom.js";
+import { firstDrawn } from "../kit/timing.js";
 import { Bulk } from "./bulk.js";
 import { Group, Row } from "./rows.js";
 import { RowMenu } from "./row_menu.js";
@@ -26,6 +27,7 @@ export default function table({ data, parentElement, setTriggerValue }) {
   }
   page.ask = setTriggerValue;
   page.draw(data);
+  firstDrawn("jobs");
   return whenGone(parentElement, () => {
     page.close();
     page.element.remove();

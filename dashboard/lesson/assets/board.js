@@ -1,6 +1,7 @@
 // A row of small matrices with their numbers in the cells; a press, a drag or the keyboard changes them.
 
 import { h, say, whenGone } from "../kit/dom.js";
+import { firstDrawn } from "../kit/timing.js";
 import { outlinePath } from "./edges.js";
 
 const boards = new WeakMap();
@@ -37,6 +38,7 @@ export default function board({ data, parentElement, setTriggerValue }) {
     panel.ask = (change) => setTriggerValue("go", { change, at: Date.now() });
     panel.draw(grid);
   });
+  firstDrawn("board");
   return whenGone(parentElement, () => {
     view.element.remove();
     boards.delete(parentElement);

@@ -4,6 +4,7 @@ import { axisOf, followSize, OPTIONS, positionIn } from "../kit/axes.js";
 import { h, say } from "../kit/dom.js";
 import { ChartMenu } from "../kit/menu.js";
 import { Sheet } from "../kit/sheet.js";
+import { firstDrawn } from "../kit/timing.js";
 import { bytes, count, percent, shape } from "../kit/words.js";
 import { difference } from "./compare_steps.js";
 import { tableOf } from "./layer_table.js";
@@ -94,6 +95,7 @@ export class MapPanel {
   #drawPlot(revision) {
     const figure = mapFigure(this.layer, this.theme, { revision, range: this.range });
     this.Plotly.react(this.plot, figure.data, figure.layout, OPTIONS);
+    firstDrawn("map");
     if (!this.follows) {
       this.follows = true;
       this.plot.on("plotly_relayout", () => this.#place());

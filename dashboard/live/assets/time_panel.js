@@ -9,6 +9,7 @@ import { axisOf, followSize, OPTIONS, positionIn } from "../kit/axes.js";
 import { h, say } from "../kit/dom.js";
 import { ChartMenu } from "../kit/menu.js";
 import { Sheet } from "../kit/sheet.js";
+import { firstDrawn } from "../kit/timing.js";
 import { count } from "../kit/words.js";
 
 export class TimePanel {
@@ -78,6 +79,7 @@ export class TimePanel {
       const { shapes, annotations } = marksOf(options.events, theme);
       this.Plotly.react(this.plot, data, { ...layout, shapes, annotations: [...(layout.annotations ?? []), ...annotations] }, OPTIONS);
       this.drawn = true;
+      if (!options.isLoading) firstDrawn(this.chart.name);
     }
     this.point(this.step);
   }

@@ -4,6 +4,7 @@ import { axisOf, OPTIONS, positionIn } from "../kit/axes.js";
 import { h, say, whenGone } from "../kit/dom.js";
 import { ChartMenu } from "../kit/menu.js";
 import { loadPlotly } from "../kit/plotly.js";
+import { firstDrawn } from "../kit/timing.js";
 import { Sheet } from "../kit/sheet.js";
 import { readTheme, tint } from "../kit/theme.js";
 import { count } from "../kit/words.js";
@@ -113,6 +114,7 @@ class Maps {
     if (!this.Plotly || !this.width) return;
     const { data, layout } = figure(this.data, this.grids, this.range, this.width, this.theme, tint);
     this.Plotly.react(this.plot, data, layout, OPTIONS);
+    firstDrawn("maps");
     this.#drawHatch();
     this.#drawCross();
     this.element.dataset.draws = String(Number(this.element.dataset.draws ?? 0) + 1);

@@ -1,6 +1,7 @@
 // The board of the System page. Elements are made once and kept: a refresh changes texts and lengths, never places.
 
 import { h, say, whenGone } from "../kit/dom.js";
+import { firstDrawn } from "../kit/timing.js";
 import { Gauges } from "./gauges.js";
 import { Slots } from "./slots.js";
 
@@ -15,6 +16,7 @@ export default function board({ data, parentElement, setTriggerValue }) {
   }
   view.ask = setTriggerValue;
   view.draw(data);
+  firstDrawn("system");
   return whenGone(parentElement, () => {
     view.element.remove();
     boards.delete(parentElement);
