@@ -36,15 +36,24 @@ def drawer(*, is_open: bool = False) -> None:
         st.query_params.clear()
         st.query_params.update(launched)
         st.rerun()
-    with st.expander("Launch a race, or a job with shadows", expanded=is_open):
-        _form()
+    _drawer(is_open)
 
 
 @st.fragment
-def _form() -> None:
-    """The form; a fragment, so that typing in it leaves the comparison alone."""
+def _drawer(is_open: bool) -> None:
+    """The form, drawn once it is unfolded; a fragment, so that typing in it leaves the comparison alone."""
     if _OPEN in st.session_state:
         st.rerun()
+    # Folded away it would keep the page waiting: highlighting its code takes the browser a third of a second.
+    folder = st.expander(
+        "Launch a race, or a job with shadows", expanded=is_open, key="race/unfolded", on_change="rerun"
+    )
+    if folder.open:
+        with folder:
+            _form()
+
+
+def _form() -> None:
     settings, same = st.columns([1, 1], gap="medium")
     with settings:
         covers = st.pills(
