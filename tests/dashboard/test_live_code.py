@@ -198,13 +198,11 @@ def test_a_small_curve_fills_its_box_and_leaves_out_what_it_cannot_draw(call: An
 def test_marks_are_a_line_and_a_shape_and_few(call: Any) -> None:
     events = [{"step": k, "glyph": "∞", "word": "NON-FINITE", "text": "", "kind": "alert"} for k in range(99)]
     theme = {"text": "black", "muted": "grey", "paper": "white"}
-    shapes, annotations = call(
-        "marks", "Object.values(m.marksOf(a.events, a.theme))", {"events": events[::-1], "theme": theme}
-    )
+    marks = "Object.values(m.marksOf(a.events, a.theme, 100))"
+    shapes, annotations = call("marks", marks, {"events": events[::-1], "theme": theme})
     assert len(shapes) == len(annotations) == 24
     assert {note["text"] for note in annotations} == {"∞"}
     assert shapes[0]["x0"] == 98
-    _, few = call(
-        "marks", "Object.values(m.marksOf(a.events, a.theme))", {"events": events[5:7], "theme": theme}
-    )
+    _, few = call("marks", marks, {"events": [events[98], events[5]], "theme": theme})
     assert {note["text"] for note in few} == {"∞ non-finite"}
+    assert [note["xanchor"] for note in few] == ["right", "left"]  # at the end there is no room to the right

@@ -2,8 +2,10 @@
 
 const MOST = 24; // more lines than this hide the curve; the list has them all
 
-/** Returns {shapes, annotations} of the newest `events`, each {step, glyph, word, text, kind}. */
-export function marksOf(events, theme) {
+const LATE = 0.75; // share of the axis from which on words stand to the left of their line
+
+/** Returns {shapes, annotations} of the newest `events`, each {step, glyph, word, text, kind}, on an axis to `steps`. */
+export function marksOf(events, theme, steps) {
   const newest = events.filter(({ step }) => step > 0).slice(0, MOST); // that it began is told by where the curve does
   const isCrowded = newest.length > 5;
   return {
@@ -23,9 +25,8 @@ export function marksOf(events, theme) {
       yref: "paper",
       x: step,
       y: 1,
-      xanchor: "left",
+      ...(step > LATE * steps ? { xanchor: "right", xshift: -2 } : { xanchor: "left", xshift: 2 }),
       yanchor: "top",
-      xshift: 2,
       showarrow: false,
       text: isCrowded ? glyph : `${glyph} ${word.toLowerCase()}`,
       hovertext: text,

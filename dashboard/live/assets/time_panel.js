@@ -76,7 +76,7 @@ export class TimePanel {
     // Axes alone are not worth a third of a second before the numbers come.
     if (!this.menu.shown && (!isEmpty || this.drawn)) {
       this.plot.style.visibility = isEmpty ? "hidden" : "";
-      const { shapes, annotations } = marksOf(options.events, theme);
+      const { shapes, annotations } = marksOf(options.events, theme, options.steps);
       this.Plotly.react(this.plot, data, { ...layout, shapes, annotations: [...(layout.annotations ?? []), ...annotations] }, OPTIONS);
       this.drawn = true;
       if (!options.isLoading) firstDrawn(this.chart.name);
