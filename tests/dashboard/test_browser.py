@@ -27,7 +27,7 @@ STATE = """() => {
   return {
     step: Number(root.dataset.step),
     draws: Number(root.dataset.draws),
-    z: plot.data[0].z,
+    z: plot.cells.z,
     x: layout.xaxis.range,
     y: layout.yaxis.range,
     mark: plot.dataset.mark ?? null,
@@ -81,7 +81,7 @@ def running_job(long_job: LongJob) -> JobView:
 
 def wait_for_frames(page: Page, frames: int) -> None:
     page.wait_for_function(f"Number(document.querySelector('.sm3')?.dataset.frames) >= {frames}")
-    page.wait_for_function("document.querySelector('.sm3-map')?.data?.[0]?.z")
+    page.wait_for_function("document.querySelector('.sm3-map')?.cells?.z")
 
 
 def wait_for_draws(page: Page, more: int) -> None:
@@ -141,17 +141,25 @@ def test_refreshes_change_the_data_and_nothing_else(
     assert "tensor=blocks.0.mlp.up.weight" in page.url
 
 
-def test_profiles_sit_on_the_heatmaps_own_axes(
+def test_profiles_and_cells_sit_on_the_same_axes(
     dashboard: RunningDashboard, running_job: JobView, open_page: OpenPage
 ) -> None:
     page = open_page(f"{dashboard.url}/?job={running_job.id}")
     wait_for_frames(page, 1)
-    heatmap, columns, rows = page.evaluate(
-        "document.querySelector('.sm3-map')._fullData.map((t) => ({x: t.xaxis, y: t.yaxis, type: t.type}))"
+    _, columns, rows = page.evaluate(
+        "document.querySelector('.sm3-map')._fullData.map((t) => ({x: t.xaxis, y: t.yaxis}))"
     )
-    assert heatmap["type"] == "heatmap"
-    assert columns["x"] == heatmap["x"]
-    assert rows["y"] == heatmap["y"]
+    assert (columns["x"], rows["y"]) == ("x", "y")
+    axes = page.evaluate("""() => {
+      const { xaxis, yaxis } = document.querySelector(".sm3-map")._fullLayout;
+      return [xaxis._offset, yaxis._offset, xaxis._length, yaxis._length];
+    }""")
+    painted = page.evaluate("""() => {
+      const box = document.querySelector(".sm3-raster").getBoundingClientRect();
+      const plot = document.querySelector(".sm3-map").getBoundingClientRect();
+      return [box.x - plot.x, box.y - plot.y, box.width, box.height];
+    }""")
+    assert painted == pytest.approx(axes, abs=0.1)
 
 
 def test_a_rerun_of_the_script_neither_reconnects_nor_redraws_anew(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -22,7 +23,7 @@ RECORD = {
     "truth": [QKV],
 }
 TITLE = ".sm3-mapcard h2"
-Z = "JSON.stringify(document.querySelector('.sm3-map').data[0].z.slice(0, 4))"
+Z = "JSON.stringify(document.querySelector('.sm3-map').cells.z.slice(0, 4))"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,57 @@ def test_the_map_shows_what_is_asked_for_and_the_address_says_so(
     assert overflow <= 0
 
 
+PAINTED = """() => {
+  const plot = document.querySelector(".sm3-map");
+  const raster = document.querySelector(".sm3-raster");
+  const { xaxis, yaxis } = plot._fullLayout;
+  const { x, y, z, zmin, zmax, colorscale } = plot.cells;
+  const context = raster.getContext("2d");
+  const inside = (pixel, length) => pixel > 1 && pixel < length - 1;
+  const found = [];
+  for (let i = 0; i < z.length; i++) {
+    for (let j = 0; j < z[0].length; j++) {
+      const [across, down] = [xaxis.l2p((x[j] + x[j + 1]) / 2), yaxis.l2p((y[i] + y[i + 1]) / 2)];
+      if (!inside(across, raster.clientWidth) || !inside(down, raster.clientHeight)) continue;
+      const at = [across * raster.width / raster.clientWidth, down * raster.height / raster.clientHeight];
+      const pixel = context.getImageData(Math.floor(at[0]), Math.floor(at[1]), 1, 1).data;
+      found.push([z[i][j] ?? null, [...pixel]]);
+    }
+  }
+  return { found, zmin, zmax, colorscale };
+}"""
+
+
+def colour(value: float | None, low: float, high: float, scale: list[tuple[float, str]]) -> list[float]:
+    """What the colour bar has there, straight between its stops; clear where there is no value."""
+    if value is None:
+        return [0, 0, 0, 0]
+    stops = [at for at, _ in scale]
+    channels = [[int(name[k : k + 2], 16) for _, name in scale] for k in (1, 3, 5)]
+    return [*(float(np.interp((value - low) / (high - low), stops, c)) for c in channels), 255]
+
+
+def test_cells_have_the_colour_bars_colours_also_when_zoomed(
+    dashboard: RunningDashboard, ended: JobView, open_page: OpenPage
+) -> None:
+    page = open_page(f"{dashboard.url}/?job={ended.id}&tensor={QKV}")
+    shows(page, 40)
+    whole = page.evaluate(PAINTED)
+    box = page.locator(".sm3-map").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.65 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('.sm3-map')._fullLayout.xaxis.range[0] > 0")
+    zoomed = page.evaluate(PAINTED)
+    assert 4 < len(zoomed["found"]) < len(whole["found"]) / 4
+    for seen in (whole, zoomed):
+        for value, pixel in seen["found"]:
+            expected = colour(value, seen["zmin"], seen["zmax"], seen["colorscale"])
+            assert pixel == pytest.approx(expected, abs=3), value
+
+
 def test_two_steps_are_compared_swapped_and_let_go(
     dashboard: RunningDashboard, ended: JobView, open_page: OpenPage
 ) -> None:
@@ -95,12 +147,12 @@ def test_two_steps_are_compared_swapped_and_let_go(
     page.get_by_role("slider").focus()
     page.keyboard.press("End")
     expect(page.locator(TITLE)).to_have_text("log₂ B/A of ν, step 10 → 40")
-    low = page.evaluate("document.querySelector('.sm3-map').data[0].zmin")
-    assert low == -page.evaluate("document.querySelector('.sm3-map').data[0].zmax")
-    forward = page.evaluate("document.querySelector('.sm3-map').data[0].z[5][5]")
+    low = page.evaluate("document.querySelector('.sm3-map').cells.zmin")
+    assert low == -page.evaluate("document.querySelector('.sm3-map').cells.zmax")
+    forward = page.evaluate("document.querySelector('.sm3-map').cells.z[5][5]")
     page.get_by_role("button", name="Swap A and B").click()
     expect(page.locator(TITLE)).to_have_text("log₂ B/A of ν, step 40 → 10")
-    assert page.evaluate("document.querySelector('.sm3-map').data[0].z[5][5]") == -forward
+    assert page.evaluate("document.querySelector('.sm3-map').cells.z[5][5]") == -forward
     page.wait_for_url(re.compile("step=10.*a=40|a=40.*step=10"))
     page.get_by_role("button", name="End the comparison").click()
     expect(page.locator(TITLE)).to_have_text("ν = min(row, column)")

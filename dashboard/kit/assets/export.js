@@ -20,8 +20,8 @@ export function saveText(name, text, type = "text/csv") {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
-/** Saves the plot as it is seen, on the page's own background and with its title. */
-export async function savePng(Plotly, plot, { name, title, theme }) {
+/** Saves the plot as it is seen, on the page's own background and with its title; `data` may hold more than it draws. */
+export async function savePng(Plotly, plot, { name, title, theme, data = plot.data }) {
   const { width, height } = plot.getBoundingClientRect();
   const margin = plot.layout.margin ?? {};
   const layout = {
@@ -32,7 +32,7 @@ export async function savePng(Plotly, plot, { name, title, theme }) {
     margin: { ...margin, t: (margin.t ?? 0) + 32 },
     title: { text: markup(title), x: 0, xref: "container", xanchor: "left", y: 1, yanchor: "top", pad: { l: 8, t: 8 }, font: { size: 14, color: theme.text } },
   };
-  const address = await Plotly.toImage({ data: plot.data, layout, config: plot.config }, { format: "png", width, height: height + 32, scale: 2 });
+  const address = await Plotly.toImage({ data, layout, config: plot.config }, { format: "png", width, height: height + 32, scale: 2 });
   saveAddress(`${name}.png`, address);
 }
 

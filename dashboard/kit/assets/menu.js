@@ -5,8 +5,8 @@ import { csv, savePng, saveText } from "./export.js";
 
 export class ChartMenu {
   /**
-   * `table()` returns {columns, rows}; `picture()` {Plotly, plot, title, theme}, or null where there is nothing to be
-   * drawn; `toggled(shown)` shows the table instead of the chart. `name` is that of the files.
+   * `table()` returns {columns, rows}; `picture()` {Plotly, plot, title, theme} and perhaps other {data}, or null where
+   * there is nothing to be drawn; `toggled(shown)` shows the table instead of the chart. `name` is that of the files.
    */
   constructor({ name, table, picture, toggled }) {
     this.shown = false;

@@ -1,4 +1,5 @@
-// The map as a Plotly figure: a heatmap and both profiles on its own axes. Pure: a layer and colours in, {data, layout} out.
+// The map as a Plotly figure: axes, colour bar and both profiles, and the cells that `raster.js` paints between them.
+// Pure: a layer and colours in, {data, layout, cells} out.
 
 import { axis, base } from "./figures.js";
 import { blend } from "../kit/theme.js";
@@ -8,7 +9,11 @@ const PROFILE = 0.16; // share of the map's width that the row profile takes
 const GAP = 0.012;
 const BAR = 0.93; // where the heatmap ends and the colour bar may begin
 
-/** Returns the map of `layer` with its profiles: they sit on the heatmap's own axes, so a pixel is the same index. */
+/**
+ * Returns the map of `layer` with its profiles: they sit on the cells' own axes, so a pixel is the same index.
+ *
+ * Of the cells its traces have only the colour bar; `printed` returns them with a heatmap.
+ */
 export function mapFigure(layer, theme, { revision, range }) {
   const columnEdges = layer.columns.edges;
   const rowEdges = layer.rank1 ? [0, 1] : layer.rows.edges;
@@ -16,22 +21,19 @@ export function mapFigure(layer, theme, { revision, range }) {
   const hasColumns = layer.columns.values !== null;
   const left = hasRows ? PROFILE : 0;
   const top = hasColumns ? (layer.rank1 ? 0.78 : 0.8) : 1;
-  const data = [
-    {
-      type: "heatmap",
-      name: layer.mode,
-      x: columnEdges,
-      y: rowEdges,
-      z: layer.grid(),
-      zmin: range[0],
-      zmax: range[1],
-      zsmooth: false,
-      colorscale: colors(layer, theme),
-      hoverinfo: "none",
-      showscale: layer.scale !== "flag",
-      colorbar: colorbar(layer, theme, range, top),
-    },
-  ];
+  const cells = {
+    x: columnEdges,
+    y: rowEdges,
+    z: layer.grid(),
+    zmin: range[0],
+    zmax: range[1],
+    colorscale: colors(layer, theme),
+    width: columnEdges[1] - columnEdges[0],
+    height: rowEdges[1] - rowEdges[0],
+  };
+  const bar = { colorscale: cells.colorscale, showscale: layer.scale !== "flag", colorbar: colorbar(layer, theme, range, top) };
+  const marker = { ...bar, color: [range[0]], cmin: range[0], cmax: range[1] };
+  const data = [{ type: "scatter", mode: "markers", name: layer.mode, x: [null], y: [null], marker, hoverinfo: "none" }];
   if (hasColumns) data.push(profile(layer, layer.columns, range, theme, { x: "x", y: "y2" }, false));
   if (hasRows) data.push(profile(layer, layer.rows, range, theme, { x: "x2", y: "y" }, true));
   const [numColumns, numRows] = [columnEdges[columnEdges.length - 1], rowEdges[rowEdges.length - 1]];
@@ -64,14 +66,24 @@ export function mapFigure(layer, theme, { revision, range }) {
   };
   if (hasColumns) layout.yaxis2 = axis(theme, { ...value, domain: [top, 1], anchor: "x" });
   if (hasRows) layout.xaxis2 = axis(theme, { ...value, range: value.range.toReversed(), domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
-  return { data, layout };
+  return { data, layout, cells };
+}
+
+/** Returns the figure's traces with the cells as a heatmap, for a picture that is drawn once. */
+export function printed({ data: [{ name, marker }, ...profiles], cells: { x, y, z, zmin, zmax } }) {
+  const { colorscale, showscale, colorbar: bar } = marker;
+  return [{ type: "heatmap", name, x, y, z, zmin, zmax, zsmooth: false, colorscale, showscale, colorbar: bar }, ...profiles];
 }
 
 const axisTitle = (text) => ({ text, standoff: 4, font: { size: 12 } });
 
+// As matplotlib has it (van der Walt and Smith, 2015), at ten places, between which it is all but straight.
+const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"]
+  .map((color, k, { length }) => [k / (length - 1), color]);
+
 /** Returns the colours: Viridis for magnitudes, one hue from pale to full for bits, two around a middle for differences. */
 function colors({ scale }, theme) {
-  if (scale === "log") return "Viridis";
+  if (scale === "log") return VIRIDIS;
   if (scale === "flag") return [[0, theme.accent], [1, theme.accent]];
   if (scale === "bits") return [[0, blend(theme, "@accent", 0.1)], [0.6, blend(theme, "@accent", 1)], [1, blend(theme, "@text", 0.9)]];
   return [[0, blend(theme, "@c1", 1)], [0.5, blend(theme, "@text", 0.07)], [1, blend(theme, "@c2", 1)]];

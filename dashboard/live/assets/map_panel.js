@@ -9,7 +9,8 @@ import { bytes, count, percent, shape } from "../kit/words.js";
 import { difference } from "./compare_steps.js";
 import { tableOf } from "./layer_table.js";
 import { blankShare, layerOf, MODES } from "./layers.js";
-import { mapFigure } from "./map_figure.js";
+import { mapFigure, printed } from "./map_figure.js";
+import { Raster } from "./raster.js";
 import { rangeOf, rangeWords } from "./scale.js";
 
 const INVITATION = "Point at a cell to read it. Drag to zoom, double-click to see all.";
@@ -29,6 +30,7 @@ export class MapPanel {
     this.lock = h("button", { type: "button", class: "sm3-chip", onclick: () => this.#toggleLock() }, "auto");
     this.plot = h("div", { class: "sm3-plot sm3-map", tabIndex: 0, role: "img", "aria-label": "Accumulators" });
     this.hatch = h("div", { class: "sm3-hatch", hidden: true });
+    this.raster = new Raster();
     this.cross = ["x", "y"].map((way) => h("div", { class: `sm3-cross sm3-cross-${way}`, hidden: true }));
     this.readout = h("p", { class: "sm3-readout" }, INVITATION);
     this.why = h("p", {}, "Loading…");
@@ -41,10 +43,10 @@ export class MapPanel {
     this.menu = new ChartMenu({
       name: () => `${this.layer?.mode ?? "map"}-${this.scene?.tensor.name}-step-${this.scene?.steps.b}`,
       table: () => (this.layer ? tableOf(this.layer) : { columns: [], rows: [] }),
-      picture: () => this.Plotly && this.layer && { Plotly: this.Plotly, plot: this.plot, title: this.#caption(), theme: this.theme },
+      picture: () => this.figure && this.layer && { Plotly: this.Plotly, plot: this.plot, data: printed(this.figure), title: this.#caption(), theme: this.theme },
       toggled: (shown) => this.#showTable(shown),
     });
-    this.stage = h("div", { class: "sm3-stage" }, this.hatch, this.plot, ...this.cross, this.empty);
+    this.stage = h("div", { class: "sm3-stage" }, ...this.#layers());
     this.element = h(
       "section",
       { class: "sm3-card sm3-mapcard sm3-nomap" },
@@ -93,12 +95,14 @@ export class MapPanel {
   }
 
   #drawPlot(revision) {
-    const figure = mapFigure(this.layer, this.theme, { revision, range: this.range });
-    this.Plotly.react(this.plot, figure.data, figure.layout, OPTIONS);
+    this.figure = mapFigure(this.layer, this.theme, { revision, range: this.range });
+    this.Plotly.react(this.plot, this.figure.data, this.figure.layout, OPTIONS);
+    this.plot.cells = this.figure.cells; // for whoever looks at the page from outside
+    this.raster.fill(this.figure.cells);
     firstDrawn("map");
     if (!this.follows) {
       this.follows = true;
-      this.plot.on("plotly_relayout", () => this.#place());
+      for (const moved of ["plotly_relayout", "plotly_relayouting"]) this.plot.on(moved, () => this.#place());
     }
     this.#place();
   }
@@ -138,7 +142,7 @@ export class MapPanel {
 
   #showTable(shown) {
     this.menu.show(shown);
-    this.stage.replaceChildren(...(shown ? [this.sheet.element] : [this.hatch, this.plot, ...this.cross, this.empty]));
+    this.stage.replaceChildren(...(shown ? [this.sheet.element] : this.#layers()));
     this.tableAt = -Infinity;
     if (shown) this.#drawTable();
     else this.onRange?.(); // what came meanwhile was not drawn
@@ -198,15 +202,20 @@ export class MapPanel {
     this.#placeCross();
   }
 
+  #layers() {
+    return [this.hatch, this.raster.element, this.plot, ...this.cross, this.empty];
+  }
+
   #place() {
-    this.#placeHatch();
+    this.#placeCells();
     this.#placeCross();
   }
 
-  #placeHatch() {
+  #placeCells() {
     const [x, y] = [axisOf(this.plot, "xaxis"), axisOf(this.plot, "yaxis")];
     Object.assign(this.hatch.style, { left: `${x.start}px`, top: `${y.start}px`, width: `${x.length}px`, height: `${y.length}px` });
     this.hatch.hidden = false;
+    if (this.figure) this.raster.paint(x, y);
   }
 
   #placeCross() {
