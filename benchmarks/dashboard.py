@@ -1,17 +1,18 @@
-"""The Live page on a long job of many tensors: how soon is it useful, what does a refresh cost, does it grow?
+"""The dashboard on a long job of many tensors: how soon is a page useful, what does a refresh cost, does it grow?
 
     python -m benchmarks.dashboard [--minutes 10]
 
-Fills a store with a made-up job in the real format (10^5 steps, 200 tensors), starts the service and the dashboard on
-it, opens the page in headless Chromium and prints: the time from navigation until the loss, the map and the list are
-drawn, cold (nothing cached) and warm; the bytes that came; then, with frames stored at 5 a second, CPU of each process
-a refresh, and the page's memory after a forced garbage collection, minute by minute.
+Fills a store with made-up jobs in the real format (10^5 steps, 200 tensors), starts the service and the dashboard on
+it and lets a Chromium that nobody watches open each page several times, the first time with an empty cache: the time
+from navigation until all that a page shows is drawn. Then a watched one stays on Live while frames are stored at 5 a
+second: CPU of each process a refresh, and the page's memory, minute by minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import tempfile
@@ -25,27 +26,27 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_
 
 from benchmarks.dashboard_job import MadeUp
 from benchmarks.feeding import Served, serving
+from benchmarks.visitor import visitor
 from sm3.remote.client import Client
-from tests.dashboard.conftest import CHROMIUM_ARGUMENTS, running_dashboard
+from tests.dashboard.conftest import CHROMIUM_ARGUMENTS, RunningDashboard, running_dashboard
 
 PER_S = 5
 WAIT_MS = 300_000
 SIZE = {"width": 1440, "height": 900}
 USEFUL = """() => {
-  const drawn = (name) => document.querySelector(name)?.data?.[0];
-  const ready = drawn(".sm3-loss")?.x.length > 100 && drawn(".sm3-map")?.z && drawn(".sm3-rate")?.x.length > 100
-    && document.querySelectorAll(".sm3-tensor").length > 1;
-  return ready ? performance.now() : false;
+  const points = (name) => document.querySelector(name)?.data?.[0]?.x.length ?? 0;
+  return document.querySelector(".sm3-map")?.cells && points(".sm3-loss") > 100 && points(".sm3-rate") > 100;
 }"""
-SPARKS = "() => document.querySelector('.sm3-spark path[d]') ? performance.now() : false"
-
-
-@dataclass
-class Opened:
-    """One opening of the page."""
-
-    useful_s: float
-    sparklines_s: float
+SPARKS = "() => document.querySelector('.sm3-spark path[d]')"
+# What has to be drawn before a page counts as useful, as `Visitor.open` wants it.
+PAGES = {
+    "live": ("/?job={0}", {"map", "loss", "rate"}),
+    "compare": ("/compare?job={0}&job={1}", {"maps", "bytes*"}),
+    "memory": ("/memory?job={0}", {"memory*", "treemap*", "fits*"}),
+    "learn": ("/learn", {"board"}),
+    "jobs": ("/jobs", {"jobs"}),
+    "system": ("/system", {"system"}),
+}
 
 
 @dataclass
@@ -67,28 +68,38 @@ class Minute:
 class Outcome:
     """All that was measured."""
 
-    cold: list[Opened] = field(default_factory=list)
-    warm: list[Opened] = field(default_factory=list)
+    opened: dict[str, list[list[float]]] = field(default_factory=dict)
     received_kib: float = 0.0
     socket_kib: float = 0.0
     minutes: list[Minute] = field(default_factory=list)
 
-    @property
-    def heap_growth(self) -> float:
-        """Share that the heap grew by from the end of the first minute to the end of the last."""
-        first, last = self.minutes[0].heap_mib, self.minutes[-1].heap_mib
-        return last / first - 1
+
+def open_pages(url: str, jobs: list[str], visitors: int, visits: int) -> dict[str, list[list[float]]]:
+    """Opens each page ``visits`` times in each of ``visitors`` browsers that are new to it.
+
+    Returns:
+        by page, for each browser: seconds until useful, visit by visit.
+    """
+    found: dict[str, list[list[float]]] = {}
+    for page, (address, wanted) in PAGES.items():
+        for _ in range(visitors):
+            with (
+                tempfile.TemporaryDirectory(prefix="sm3-visitor-") as profile,
+                visitor(shutil.which("chromium") or "chromium", Path(profile)) as browser,
+            ):
+                times = [browser.open(url + address.format(*jobs), wanted) for _ in range(visits)]
+            found.setdefault(page, []).append(times)
+            print(f"  {page}: {', '.join(f'{time_s:.2f}' for time_s in times)}", flush=True)
+    return found
 
 
-def open_page(context: BrowserContext, url: str) -> tuple[Page, Opened]:
-    """Opens the page and waits until it is useful."""
+def open_page(context: BrowserContext, url: str) -> Page:
+    """Opens the Live page and waits until it is useful."""
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(url, wait_until="commit")
-    useful, sparks = (
-        page.wait_for_function(what, polling=20).json_value() / 1e3 for what in (USEFUL, SPARKS)
-    )
-    return page, Opened(useful, sparks)
+    page.wait_for_function(USEFUL)
+    return page
 
 
 def received_bytes(browser: Browser, url: str) -> tuple[int, int]:
@@ -197,61 +208,61 @@ def live(page: Page, processes: Processes, minutes: float, feeder: Feeder) -> li
 def measure(options: argparse.Namespace) -> Outcome:
     """Fills, serves, opens, waits."""
     outcome = Outcome()
-    with tempfile.TemporaryDirectory(prefix="sm3-dashboard-") as temporary, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="sm3-dashboard-") as temporary:
         folder = Path(temporary)
         begun = time.perf_counter()
-        job = MadeUp(folder / "data", options.steps, options.every, options.tensors)
-        job.fill()
+        jobs = [MadeUp(folder / "data", options.steps, options.every, options.tensors) for _ in range(2)]
+        for job in jobs:
+            job.fill()
+        os.sync()  # or the disk is still busy with it when the first page is opened
         size_mib = sum(path.stat().st_size for path in (folder / "data").iterdir()) / 2**20
         print(
-            f"{options.steps:,} steps, {job.num_frames:,} frames of {options.tensors} tensors with {job.num_series:,} "
-            f"series; newest frame {job.frame_kib:,.0f} KiB; store {size_mib:,.0f} MiB, filled in "
-            f"{time.perf_counter() - begun:.0f} s",
+            f"{options.steps:,} steps, {jobs[0].num_frames:,} frames of {options.tensors} tensors with "
+            f"{jobs[0].num_series:,} series; newest frame {jobs[0].frame_kib:,.0f} KiB; store of two such jobs "
+            f"{size_mib:,.0f} MiB, filled in {time.perf_counter() - begun:.0f} s",
             flush=True,
         )
+        with serving(folder / "data") as served:
+            for job in jobs:
+                job.introduce(served)
+            with running_dashboard(folder / "dashboard", served.url, served.token) as dashboard:
+                outcome.opened = open_pages(
+                    dashboard.url, [job.id for job in jobs], options.visitors, options.visits
+                )
+                watch(options, outcome, served, jobs[0], dashboard)
+    return outcome
+
+
+def watch(
+    options: argparse.Namespace, outcome: Outcome, served: Served, job: MadeUp, dashboard: RunningDashboard
+) -> None:
+    """Counts what opening Live takes, then lets frames come."""
+    url = f"{dashboard.url}/?job={job.id}"
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
         )
-        with serving(folder / "data") as served:
-            job.introduce(served)
-            with running_dashboard(folder / "dashboard", served.url, served.token) as dashboard:
-                url = f"{dashboard.url}/?job={job.id}"
-                for number in range(options.runs):
-                    context = browser.new_context(viewport=SIZE, bypass_csp=True)
-                    for kind in (outcome.cold, outcome.warm):
-                        page, opened = open_page(context, url)
-                        page.close()
-                        kind.append(opened)
-                    context.close()
-                    print(
-                        f"  opened {number + 1}: cold {outcome.cold[-1]}, warm {outcome.warm[-1]}", flush=True
-                    )
-                everything, socket = received_bytes(browser, url)
-                outcome.received_kib, outcome.socket_kib = everything / 1024, socket / 1024
-                if options.minutes:
-                    context = browser.new_context(viewport=SIZE, bypass_csp=True)
-                    page, _ = open_page(context, url)
-                    feeder = Feeder(served, job)
-                    processes = Processes(served, dashboard.process.pid, browser)
-                    outcome.minutes = live(page, processes, options.minutes, feeder)
-                    print(f"  frames sent late: {feeder.late}")
-                    if options.picture:
-                        page.screenshot(path=options.picture)
+        everything, socket = received_bytes(browser, url)
+        outcome.received_kib, outcome.socket_kib = everything / 1024, socket / 1024
+        if options.minutes:
+            page = open_page(browser.new_context(viewport=SIZE, bypass_csp=True), url)
+            feeder = Feeder(served, job)
+            processes = Processes(served, dashboard.process.pid, browser)
+            outcome.minutes = live(page, processes, options.minutes, feeder)
+            print(f"  frames sent late: {feeder.late}")
+            if options.picture:
+                page.screenshot(path=options.picture)
         browser.close()
-    return outcome
 
 
 def table(outcome: Outcome) -> str:
     """Returns the figures as Markdown."""
-    lines = ["| | |", "|---|---|"]
-    for kind in ("cold", "warm"):
-        opened: list[Opened] = getattr(outcome, kind)
-        times = ", ".join(f"{each.useful_s:.2f}" for each in opened)
-        lines.append(
-            f"| useful, {kind}, s: median | **{statistics.median(o.useful_s for o in opened):.2f}** ({times}) |"
-        )
-    sparks = statistics.median(each.sparklines_s for each in outcome.cold)
-    lines.append(f"| small curves of all tensors, cold, s | {sparks:.2f} |")
+    lines = ["| useful after, s | first visit | second | later ones |", "|---|---|---|---|"]
+    for page, browsers in outcome.opened.items():
+        columns = ([v[0] for v in browsers], [v[1] for v in browsers], [t for v in browsers for t in v[2:]])
+        cells = " | ".join(", ".join(f"{time_s:.2f}" for time_s in times) for times in columns)
+        lines.append(f"| {page} | {cells} |")
+    lines += ["", "| Live | |", "|---|---|"]
     lines.append(
         f"| received at opening, KiB | {outcome.received_kib:,.0f}, of it WebSocket {outcome.socket_kib:,.0f} |"
     )
@@ -265,13 +276,11 @@ def table(outcome: Outcome) -> str:
             values = [getattr(minute, name) for minute in outcome.minutes]
             middle, low, high = statistics.median(values), min(values), max(values)
             lines.append(f"| {label}: median (of the minutes) | {middle:.1f} ({low:.1f}–{high:.1f}) |")
-        heaps = ", ".join(f"{minute.heap_mib:.1f}" for minute in outcome.minutes)
-        lines.append(f"| JavaScript heap after GC, minute by minute, MiB | {heaps} |")
-        lines.append(f"| heap grew after the first minute | **{100 * outcome.heap_growth:+.1f} %** |")
-        rss = [minute.renderer_rss_mib for minute in outcome.minutes]
-        lines.append(
-            f"| renderer's resident memory, first and last minute, MiB | {rss[0]:.0f}, {rss[-1]:.0f} |"
-        )
+        for name, label in (("heap_mib", "JavaScript heap after GC"), ("renderer_rss_mib", "renderer's RSS")):
+            sizes = [getattr(minute, name) for minute in outcome.minutes]
+            told = ", ".join(f"{size:.1f}" if size < 100 else f"{size:.0f}" for size in sizes)
+            grown = 100 * (sizes[-1] / sizes[0] - 1)
+            lines.append(f"| {label}, minute by minute, MiB | {told}: **{grown:+.1f} %** after the first |")
     return "\n".join(lines)
 
 
@@ -281,7 +290,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=10, help="of live refreshes; 0: none")
-    parser.add_argument("--runs", type=int, default=5, help="how often the page is opened")
+    parser.add_argument("--visitors", type=int, default=3, help="browsers with an empty cache, a page")
+    parser.add_argument("--visits", type=int, default=4, help="how often each of them opens it; at least 2")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument(
         "--every", type=int, default=50, help="steps from frame to frame; the loss is of each step"

@@ -76,7 +76,7 @@ class MadeUp:
 
     def fill(self) -> None:
         """Stores the job and all frames so far."""
-        self.data_dir.mkdir(parents=True)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         database = Database(f"sqlite:///{self.data_dir / 'store.sqlite3'}")
         jobs = JobStore(database)
         spec = {
