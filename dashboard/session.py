@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,9 +11,14 @@ import streamlit as st
 from dashboard import sign_in
 from sm3.remote.client import Client, ServiceError, Unreachable
 from sm3.remote.settings import ClientSettings
+from sm3.remote.tokens import Scope
 
 Failure = (Unreachable, ServiceError)
 """What any call of the client can raise."""
+
+
+_SCOPE = "session/scope"
+_SCOPE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,27 @@ def client() -> Client:
     Both are read at each run, so that a token made, or rotated, after the dashboard started is found.
     """
     return _client(ClientSettings().url, sign_in.token())
+
+
+def scope() -> Scope:
+    """Returns what whoever looks may do, asked at most once a minute, so that pages leave out what would be refused.
+
+    Where the service does not say it is `Scope.ADMIN`: then nothing is left out, and the service decides.
+    """
+    token, now = sign_in.token(), time.monotonic()
+    kept: tuple[str, float, Scope] | None = st.session_state.get(_SCOPE)
+    if kept is None or kept[0] != token or now - kept[1] > _SCOPE_S:
+        try:
+            kept = (token, now, client().whoami().scope)
+        except Failure:
+            return kept[2] if kept is not None and kept[0] == token else Scope.ADMIN
+        st.session_state[_SCOPE] = kept
+    return kept[2]
+
+
+def may_launch() -> bool:
+    """Whether whoever looks may launch, change, pause, resume and stop jobs."""
+    return scope().covers(Scope.LAUNCH)
 
 
 def browser_address() -> BrowserAddress:

@@ -11,6 +11,7 @@ from dashboard.figures.cover_names import optimizer_name
 from dashboard.figures.jobs_groups import Group, grouped, settings_of
 from dashboard.figures.jobs_query import MAX_PICKED, RECIPES, STATES, JobsQuery
 from dashboard.figures.labels import summary
+from sm3.remote.tokens import Scope
 from sm3.remote.wire import JobState, JobView
 
 _CAN_PAUSE = {JobState.QUEUED, JobState.STARTING, JobState.RUNNING}
@@ -40,16 +41,18 @@ class Row:
     can: tuple[str, ...]
 
 
-def actions(state: JobState) -> tuple[str, ...]:
-    """Returns what can be done with a job in ``state``: pause, resume, cancel, delete."""
+def actions(state: JobState, scope: Scope = Scope.ADMIN) -> tuple[str, ...]:
+    """Returns what someone of ``scope`` can do with a job in ``state``: pause, resume, cancel, delete."""
     if state.is_final:
-        return ("delete",)
+        return ("delete",) if scope.covers(Scope.ADMIN) else ()
+    if not scope.covers(Scope.LAUNCH):
+        return ()
     some = ("pause",) if state in _CAN_PAUSE else ("resume",) if state is JobState.PAUSED else ()
     return some if state is JobState.CANCELLING else (*some, "cancel")
 
 
-def row_of(job: JobView) -> Row:
-    """Returns what the table shows of ``job``."""
+def row_of(job: JobView, scope: Scope = Scope.ADMIN) -> Row:
+    """Returns what the table shows of ``job`` to someone of ``scope``."""
     labels = [f"{key}: {value[-4:] if key == 'comparison' else value}" for key, value in job.labels.items()]
     progress = job.progress
     return Row(
@@ -70,7 +73,7 @@ def row_of(job: JobView) -> Row:
         finished_at=job.finished_at.isoformat() if job.finished_at else None,
         priority=job.priority,
         comparison=job.labels.get("comparison", ""),
-        can=actions(job.state),
+        can=actions(job.state, scope),
     )
 
 
@@ -98,16 +101,14 @@ def _key(job: JobView, name: str) -> Any:
     return job.started_at
 
 
-def message(jobs: Sequence[JobView], query: JobsQuery, *, has_more: bool) -> str:
+def message(jobs: Sequence[JobView], query: JobsQuery, *, has_more: bool, may_launch: bool = True) -> str:
     """Returns the page's one sentence: how many jobs are in which state, and of which part of the list that is."""
     if not jobs:
         if query.after:
             return "No older jobs."
-        return (
-            "No job matches the filters."
-            if query.is_filtered
-            else "No jobs yet. Launch one: every field has a default."
-        )
+        if query.is_filtered:
+            return "No job matches the filters."
+        return f"No jobs yet. {'Launch one: every field has a default.' if may_launch else 'You may look, not launch.'}"
     counted = summary(jobs).removesuffix(".")
     if has_more or query.after:
         which = f"{len(jobs):,} older jobs" if query.after else f"newest {len(jobs):,}"
@@ -115,20 +116,25 @@ def message(jobs: Sequence[JobView], query: JobsQuery, *, has_more: bool) -> str
     return f"{counted}: all that match." if query.is_filtered else f"{counted}."
 
 
-def table(jobs: Sequence[JobView], query: JobsQuery, *, older: str | None) -> dict[str, Any]:
+def table(
+    jobs: Sequence[JobView], query: JobsQuery, *, older: str | None, scope: Scope = Scope.ADMIN
+) -> dict[str, Any]:
     """Returns in JSON what the table shows.
 
     Args:
         jobs: the jobs of the page, newest first.
         query: what the address asks for.
         older: cursor of the following page, or None on the last.
+        scope: what whoever looks may do.
     """
+    may_launch = scope.covers(Scope.LAUNCH)
     rows = ordered(jobs, query.sort)
     groups = grouped(rows, query.group, by_loss=query.sort.endswith("loss")) if query.group else ()
     in_order = [job for group in groups for job in group.jobs] if groups else rows
     return {
-        "message": message(jobs, query, has_more=older is not None),
-        "rows": [asdict(row_of(job)) for job in in_order],
+        "message": message(jobs, query, has_more=older is not None, may_launch=may_launch),
+        "mayLaunch": may_launch,
+        "rows": [asdict(row_of(job, scope)) for job in in_order],
         "groups": [_header(group) for group in groups],
         "query": asdict(query),
         "older": older or "",

@@ -40,6 +40,7 @@ class LiveData:
         problem: why the service could not be asked just now, or ''.
         place: where in the job the address looks: show, step and a as they are written there.
         refusal: why the service did not do what was asked of the job, or ''.
+        may_control: whether whoever looks may pause, resume and stop jobs.
     """
 
     job: JobView
@@ -51,6 +52,7 @@ class LiveData:
     problem: str = ""
     place: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
+    may_control: bool = True
 
     def payload(self) -> dict[str, object]:
         """Returns the JSON that the component gets."""
@@ -69,6 +71,7 @@ class LiveData:
             "problem": self.problem,
             "place": dict(self.place),
             "refusal": self.refusal,
+            "mayControl": self.may_control,
             "module": assets.url("live/index.js"),
             "plotly": assets.url(assets.PLOTLY),
         }

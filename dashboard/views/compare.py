@@ -42,7 +42,8 @@ def page() -> None:
             return
         st.session_state[_FRESH] = view
         st.fragment(_comparison, run_every=_REFRESH_S if view.may_change else None)(view.may_change)
-        compare_form.drawer(is_open=view.recorded is None)
+        if session.may_launch():
+            compare_form.drawer(is_open=view.recorded is None)
 
 
 def _comparison(is_timed: bool) -> None:

@@ -22,6 +22,12 @@ _OPEN = "compare/launched"
 
 def invite() -> None:
     """What the page says while nothing can be compared."""
+    if not session.may_launch():
+        st.markdown("# Nothing to compare yet.")
+        st.markdown(
+            "You may look, not launch: as soon as somebody starts a race of covers, it is shown here."
+        )
+        return
     st.markdown("# Nothing to compare yet: race some covers.")
     st.markdown(
         "A race trains one copy of a model with each cover, at the same seeds and on the same data. Shadows are "

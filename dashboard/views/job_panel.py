@@ -27,7 +27,8 @@ def draw(job_id: str) -> None:
         return
     st.markdown(f"## {plain(job_label(job))}")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.button("Clone and change", key="job_panel/clone", on_click=_clone, args=(job_id,))
+        if session.may_launch():
+            st.button("Clone and change", key="job_panel/clone", on_click=_clone, args=(job_id,))
         st.page_link(st.session_state["pages"]["live"], label="Open in Live", query_params={"job": job_id})
     shown = st.segmented_control(
         "What to show",
@@ -86,13 +87,29 @@ def _notes(job_id: str) -> None:
     except session.Failure as error:
         st.markdown(plain(session.sentence(error)))
         return
-    notes = st.text_area("Notes", value=job.notes, key=f"notes/{job_id}", height=120, max_chars=10_000)
+    fixed = not session.may_launch()
+    notes = st.text_area(
+        "Notes", value=job.notes, key=f"notes/{job_id}", height=120, max_chars=10_000, disabled=fixed
+    )
     labels = st.text_area(
-        "Labels, one `key: value` a line", value=write_pairs(job.labels), key=f"labels/{job_id}", height=120
+        "Labels, one `key: value` a line",
+        value=write_pairs(job.labels),
+        key=f"labels/{job_id}",
+        height=120,
+        disabled=fixed,
     )
     priority = st.number_input(
-        "Priority among queued jobs", -100, 100, value=job.priority, step=1, key=f"priority/{job_id}"
+        "Priority among queued jobs",
+        -100,
+        100,
+        value=job.priority,
+        step=1,
+        key=f"priority/{job_id}",
+        disabled=fixed,
     )
+    if fixed:
+        st.markdown("You may look, not change.")
+        return
     st.button("Save", type="primary", on_click=_save, args=(job, notes, labels, priority))
     if told := st.session_state.pop(_TOLD, ""):
         st.markdown(told)

@@ -78,7 +78,7 @@ def _fetch(client: Client, query: JobsQuery) -> dict[str, Any]:
         comparison=query.comparison or None,
         text=query.q or None,
     )
-    return table(found.items, query, older=found.next)
+    return table(found.items, query, older=found.next, scope=session.scope())
 
 
 def _view() -> None:

@@ -32,7 +32,14 @@ class _Refusal:
 
 
 def draw(job_id: str = "") -> None:
-    """Draws the form, blank or filled with the job ``job_id``."""
+    """Draws the form, blank or filled with the job ``job_id``; whoever may not launch is told so."""
+    if not session.may_launch():
+        st.markdown(f"## {'Clone and change' if job_id else 'Launch a job'}")
+        st.markdown(
+            "You may look, not launch. An admin can make a token that may: "
+            "`sm3 token create NAME --scope launch`."
+        )
+        return
     if not job_id:
         st.markdown("## Launch a job")
         _form(BLANK, None)

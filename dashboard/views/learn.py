@@ -69,7 +69,9 @@ def _patiently(asked: Asked) -> Any:
 
 def _show(asked: Asked, scene: Scene, stale: str) -> None:
     mount_head(asked, scene, _go_by_head, stale=stale)
-    if scene.offer:
+    if scene.offer and not session.may_launch():
+        st.markdown("You may look, not launch: this lesson needs a job that whoever may launch has to start.")
+    elif scene.offer:
         st.button(scene.offer, type="primary", on_click=_run_demo)
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.markdown(plain(problem))

@@ -78,6 +78,7 @@ def _fetch(client: Client) -> LiveData | None:
         problem=st.session_state.pop(_PROBLEM, ""),
         place={name: st.query_params.get(name, "")[:40] for name in _PLACE},
         refusal=st.session_state.pop(_REFUSAL, ""),
+        may_control=session.may_launch(),
     )
 
 
@@ -133,6 +134,10 @@ def _pick() -> None:
 def _empty() -> None:
     with st.container(key="notice"):
         st.markdown("# Nothing is training yet.")
+        if not session.may_launch():
+            st.markdown("You may look, not launch: as soon as somebody starts a job, it is shown here.")
+            st.button("Look again", type="primary")
+            return
         st.markdown(invitation())
         st.button("Run the demo", type="primary", on_click=_launch_demo)
         if problem := st.session_state.pop(_PROBLEM, ""):

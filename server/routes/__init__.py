@@ -15,6 +15,7 @@ from server.routes import (
     streams,
     system,
     tokens,
+    whoami,
     worker,
 )
 
@@ -33,6 +34,7 @@ ROUTERS = tuple(
         catalogue,
         worker,
         tokens,
+        whoami,
         system,
         health,
         metrics,

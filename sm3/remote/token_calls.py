@@ -1,13 +1,17 @@
-"""What an admin's client asks about tokens; `sm3.remote.client.Client` has these methods."""
+"""What is asked about tokens, most of it by admins; `sm3.remote.client.Client` has these methods."""
 
 from __future__ import annotations
 
-from sm3.remote.tokens import NewToken, TokenPage, TokenRotation, TokenSpec, TokenView
+from sm3.remote.tokens import NewToken, TokenPage, TokenRotation, TokenSpec, TokenView, Whoami
 from sm3.remote.transport import Transport
 
 
 class TokenCalls(Transport):
-    """The part of the client that makes, lists, rotates and revokes tokens."""
+    """The part of the client that makes, lists, rotates and revokes tokens, and asks about its own."""
+
+    def whoami(self) -> Whoami:
+        """Returns the name and the scope of this client's own token."""
+        return self._get("/v1/whoami", Whoami)
 
     def create_token(self, spec: TokenSpec) -> NewToken:
         """Makes a token and returns it with its secret, which cannot be had again."""

@@ -50,6 +50,13 @@ class TokenSpec(Spec):
     )
 
 
+class Whoami(View):
+    """Whom a token stands for, and what they may do."""
+
+    name: str = Field(description="the token's name, `admin` for the admin token")
+    scope: Scope = Field(description="what the holder may do")
+
+
 class TokenRotation(Spec):
     """How a token's secret is replaced."""
 

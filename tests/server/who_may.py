@@ -58,6 +58,7 @@ TABLE: dict[str, Needs | None] = {
     "DELETE /v1/tokens/{token_id}": ADMIN,
     "POST /v1/tokens/{token_id}/rotate": ADMIN,
     "GET /v1/system": VIEW,
+    "GET /v1/whoami": VIEW,
     "GET /healthz": PUBLIC,
     "GET /readyz": PUBLIC,
     "GET /": PUBLIC,

@@ -24,6 +24,7 @@ export class Bulk {
     this.actions = actions;
     this.jobs = [];
     this.said = h("span", { class: "sm3-bulksaid" });
+    this.mayLaunch = true;
     this.compare = button("Compare", () => actions.compare(this.jobs.map(({ id }) => id)), "sm3-primary");
     this.buttons = {
       pause: button("Pause", () => this.#go("pause")),
@@ -44,18 +45,23 @@ export class Bulk {
     this.element = h("div", { class: "sm3-bulk", role: "group", "aria-label": "Jobs that are picked" }, this.said, this.choices, this.asking);
   }
 
+  get invitation() {
+    return this.mayLaunch ? "Pick jobs to compare, pause, resume, stop or delete them." : "Pick jobs to compare them.";
+  }
+
   /** Shows what can be done with `jobs`, each {id, can}; `most` is how many can be picked. */
   draw(jobs, most = this.most) {
     this.jobs = jobs;
     this.most = most;
     const picked = jobs.length;
-    say(this.said, picked ? `${count(picked)} picked${picked < most ? "" : ", the most there can be"}` : "Pick jobs to compare, pause, resume, stop or delete them.");
+    say(this.said, picked ? `${count(picked)} picked${picked < most ? "" : ", the most there can be"}` : this.invitation);
     this.said.hidden = this.choices.hidden = !this.asking.hidden;
     if (!picked) this.choices.hidden = true;
     const words = { pause: "Pause", resume: "Resume", cancel: "Stop", delete: "Delete" };
     for (const [action, element] of Object.entries(this.buttons)) {
       const able = this.#able(action).length;
       element.disabled = !able;
+      element.hidden = !this.mayLaunch;
       say(element, `${words[action]}${able && able < picked ? ` ${count(able)}` : ""}${action in ASKS ? "…" : ""}`);
     }
     this.compare.disabled = picked < LEAST_TO_COMPARE || picked > MOST_TO_COMPARE;

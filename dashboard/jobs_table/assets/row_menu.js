@@ -6,6 +6,7 @@ export class RowMenu {
   /** `actions` are {open(job), show(job, tab), clone(job), act(action, job, opener), comparison(id)}. */
   constructor(actions) {
     this.actions = actions;
+    this.mayLaunch = true;
     this.element = h("div", { class: "sm3-rowmenu", role: "menu", "aria-label": "Job", hidden: true, onkeydown: (event) => this.#key(event) });
     this.element.addEventListener("focusout", ({ relatedTarget }) => {
       if (!this.element.contains(relatedTarget) && relatedTarget !== this.opener) this.close(false);
@@ -52,7 +53,7 @@ export class RowMenu {
       ["Log", () => actions.show(job, "log")],
       ["Notes and labels", () => actions.show(job, "notes")],
       ["Checkpoints", () => actions.show(job, "checkpoints")],
-      ["Clone and change…", () => actions.clone(job)],
+      ...(this.mayLaunch ? [["Clone and change…", () => actions.clone(job)]] : []),
       ...comparison,
       ...can("pause", "Pause"),
       ...can("resume", "Resume"),

@@ -128,6 +128,7 @@ class JobsPage {
     say(this.notice, data.notices.join(" "));
     this.element.dataset.stale = String(Boolean(data.problem));
     this.toolbar.draw(data, waits);
+    this.menu.mayLaunch = this.bulk.mayLaunch = data.mayLaunch;
     this.#heads(data.query.sort);
     this.#rows(data);
     this.#selection();

@@ -20,7 +20,8 @@ export class Toolbar {
   }
 
   /** Shows what can be asked for, and what is; a value that is still on its way (`waits`) is left as it is. */
-  draw({ query, choices }, waits) {
+  draw({ query, choices, mayLaunch }, waits) {
+    this.launch.hidden = !mayLaunch;
     this.labels = query.label;
     this.#states(choices.states, query.state);
     options(this.recipe, [["", "all recipes"], ...choices.recipes.map((name) => [name, name])], query.recipe, waits);

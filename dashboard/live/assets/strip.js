@@ -40,7 +40,7 @@ export class Strip {
   }
 
   /** Says how the job is now. */
-  draw(store, { connected, paused, pinned }) {
+  draw(store, { connected, paused, pinned, mayControl }) {
     const { job } = store;
     if (!job) return;
     this.state = job.state;
@@ -60,7 +60,7 @@ export class Strip {
     this.hold.hidden = done && !paused;
     say(this.follow, done ? (pinned ? "Newest" : "Reset zoom") : "Follow");
     if (job.state !== this.asked?.state) this.asked = null; // the job's new state answers what was asked
-    this.ofJob.hidden = done || !this.confirm.hidden;
+    this.ofJob.hidden = done || !mayControl || !this.confirm.hidden;
     this.resume.hidden = job.state !== "paused";
     this.pause.hidden = !this.resume.hidden || job.state === "cancelling";
     this.pause.disabled = job.state === "pausing" || this.asked !== null;

@@ -297,7 +297,7 @@ export class LiveView {
   #drawStrip() {
     const { job } = this.store;
     if (!job) return;
-    const now = this.strip.draw(this.store, { connected: this.connection.isOpen, paused: this.paused, pinned: this.look.pinned });
+    const now = this.strip.draw(this.store, { connected: this.connection.isOpen, paused: this.paused, pinned: this.look.pinned, mayControl: this.data.mayControl });
     this.element.dataset.kind = now.kind;
     const failed = now.kind === "failed";
     const problem = !failed && !this.connection.isOpen ? this.data?.problem : "";
