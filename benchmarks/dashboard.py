@@ -84,7 +84,7 @@ def open_pages(url: str, jobs: list[str], visitors: int, visits: int) -> dict[st
     for page, (address, wanted) in PAGES.items():
         for _ in range(visitors):
             with (
-                tempfile.TemporaryDirectory(prefix="sm3-visitor-") as profile,
+                tempfile.TemporaryDirectory(prefix="sm3-visitor-", ignore_cleanup_errors=True) as profile,
                 visitor(shutil.which("chromium") or "chromium", Path(profile)) as browser,
             ):
                 times = [browser.open(url + address.format(*jobs), wanted) for _ in range(visits)]

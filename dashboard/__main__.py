@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from dashboard import assets, index_page, prompt_http, sign_in, theme, warm_up
+from dashboard import assets, index_page, prompt_http, sign_in, sign_in_routes, theme, warm_up
 from dashboard.headers import AnswerHeaders
 from dashboard.views import PATHS
 from sm3.remote.settings import ClientSettings
@@ -46,7 +46,12 @@ def main(argv: list[str] | None = None) -> int:
     hosts = [*(_LOOPBACK if is_local else ()), *arguments.allowed_host]
     settings = ClientSettings()
     headers = Middleware(AnswerHeaders, api_url=settings.url, public_url=settings.public_url)
-    routes = [*assets.routes(arguments.base_path), *index_page.routes(PATHS, arguments.base_path)]
+    base_path = arguments.base_path
+    routes = [
+        *assets.routes(base_path),
+        *sign_in_routes.routes(base_path),
+        *index_page.routes(PATHS, base_path),
+    ]
     prompt_http.use()
     script = Path(__file__).with_name("app.py")
     app = st.App(script, routes=routes, middleware=[headers], lifespan=warm_up.beside)
@@ -56,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             **theme.options(),
             "server.address": arguments.host,
             "server.port": arguments.port,
-            "server.baseUrlPath": arguments.base_path,
+            "server.baseUrlPath": base_path,
             "server.allowedHosts": hosts,
         }
     )

@@ -1,8 +1,8 @@
 """Who looks at this dashboard: the owner of this machine, or a viewer who has to sign in.
 
 On loopback a session acts with the token of the data folder, as the command line does. A viewer from elsewhere
-never does: they sign in with a token of their own (kept in the server's memory for the session), or by OIDC where
-Streamlit's ``[auth]`` is configured, and then act with ``SM3_VIEWER_TOKEN``.
+never does: they sign in with a token of their own (`dashboard.signed_in` keeps it, their browser a cookie), or by OIDC
+where Streamlit's ``[auth]`` is configured, and then act with ``SM3_VIEWER_TOKEN``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from urllib.parse import urlsplit
+from html import escape
+from urllib.parse import quote, urlsplit
 
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
 from dashboard.figures.plain import plain
-from sm3.remote.client import Client, ServiceError, Unreachable
+from dashboard.sign_in_routes import PROBLEM, Refused
+from dashboard.signed_in import COOKIE, SIGNED_IN
 from sm3.remote.settings import ClientSettings
 
-_TOKEN = "sign_in/token"  # noqa: S105 - a key
-_PROBLEM = "sign_in/problem"
-_INPUT = "sign_in/input"
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip")
 
 
@@ -92,8 +91,8 @@ def token() -> str:
     settings = ClientSettings()
     if not _is_needed():
         return settings.bearer()
-    if given := st.session_state.get(_TOKEN, ""):
-        return str(given)
+    if given := _given():
+        return given
     return settings.viewer_token if _oidc_viewer(settings) else ""
 
 
@@ -101,13 +100,20 @@ def _is_needed() -> bool:
     return needed(_Launched.policy, on_loopback=_Launched.on_loopback, headers=st.context.headers.to_dict())
 
 
+_WHY = {
+    Refused.UNKNOWN: "The service does not know this token.",
+    Refused.LATER: "The service takes no token just now: too many were wrong, or it is busy. Try again in a minute.",
+    Refused.UNREACHABLE: "The service does not answer: whoever runs it has to start it.",
+}
+
+
 def page() -> None:
     """Draws the sign-in page."""
     settings = ClientSettings()
     with st.container(key="notice"):
         st.markdown("# Sign in")
-        if problem := st.session_state.pop(_PROBLEM, ""):
-            st.markdown(f":red[{plain(problem)}]")
+        if (refused := st.query_params.get(PROBLEM, "")) in set(Refused):
+            st.markdown(f":red[{plain(_WHY[Refused(refused)])}]")
         if _has_oidc() and settings.viewer_token:
             if st.user.is_logged_in:
                 st.markdown(plain(f"{st.user.get('email', 'This account')} may not look at this dashboard."))
@@ -117,25 +123,37 @@ def page() -> None:
         st.markdown(
             "Give a token. Whoever runs this service makes one: `sm3 token create NAME --scope view`."
         )
-        with st.form("sign_in/form", border=False, clear_on_submit=True):
-            st.text_input("Token", type="password", autocomplete="current-password", key=_INPUT)
-            st.form_submit_button("Sign in", on_click=_try)
+        st.html(f'''<form class="sm3-signin" method="post" action="{_action("sign-in")}">
+            <label>Token <input type="password" name="token" autocomplete="current-password" required></label>
+            <input type="hidden" name="to" value="{escape(_here())}"><button type="submit">Sign in</button>
+        </form>''')
 
 
-def _try() -> None:
-    """Takes the token that was typed, if the service does."""
-    given = str(st.session_state.get(_INPUT, "")).strip()
-    settings = ClientSettings()
-    try:
-        with Client(settings.url, given) as client:
-            client.jobs(limit=1)
-    except (ServiceError, UnicodeEncodeError) as error:
-        waits = isinstance(error, ServiceError) and error.problem.status not in {401, 403}
-        st.session_state[_PROBLEM] = str(error) if waits else "The service does not know this token."
-    except Unreachable as error:
-        st.session_state[_PROBLEM] = str(error)
-    else:
-        st.session_state[_TOKEN] = given
+def way_out() -> None:
+    """Draws, in the page's head, the button that ends what a token began; nothing for who needed none."""
+    if _is_needed() and _given():
+        st.html(f'''<form class="sm3-signout" method="post" action="{_action("sign-out")}">
+            <input type="hidden" name="to" value="{escape(_here())}"><button type="submit">Sign out</button>
+        </form>''')
+
+
+def _given() -> str:
+    """Returns the token that this browser signed in with, or ''."""
+    return SIGNED_IN.token(st.context.cookies.get(COOKIE, ""))
+
+
+def _action(name: str) -> str:
+    base = (st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{base}/{name}" if base else f"/{name}"
+
+
+def _here() -> str:
+    """Returns the address of the page that is shown, from the host on."""
+    url = urlsplit(st.context.url or "/")
+    query = "&".join(
+        f"{quote(name)}={quote(v)}" for name in st.query_params for v in st.query_params.get_all(name)
+    )
+    return f"{url.path or '/'}?{query}" if query else url.path or "/"
 
 
 def _has_oidc() -> bool:

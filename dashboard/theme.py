@@ -37,9 +37,12 @@ _BOTH = {
     "paddingBottom": "16px",
 }
 
-_SURFACES = "".join(
-    f"--page-{name}: light-dark({_LIGHT[option]}, {_DARK[option]}); "
-    for name, option in {"paper": "backgroundColor", "line": "borderColor"}.items()
+_SURFACES = (
+    "".join(
+        f"--page-{name}: light-dark({_LIGHT[option]}, {_DARK[option]}); "
+        for name, option in {"paper": "backgroundColor", "line": "borderColor"}.items()
+    )
+    + "--page-edge: light-dark(#7c878e, #75828a); "
 )
 
 CSS = (
@@ -78,6 +81,16 @@ CSS = (
   [data-stale="true"] { opacity: 1 !important; transition: none !important; }
   [data-testid="stStatusWidget"] { display: none; }
   .st-key-notice h1 { font-size: 34px; }
+  .sm3-signin { display: flex; gap: 8px; align-items: end; flex-wrap: wrap; }
+  .sm3-signin label { flex: 1 1 280px; font-size: 13px; display: grid; gap: 4px; }
+  .sm3-signin input, .sm3-signin button, .sm3-signout button {
+    font: inherit; font-size: 14px; height: 40px; padding: 0 12px; border-radius: 6px; color: inherit;
+    background: var(--page-paper); border: 1px solid var(--page-edge);
+  }
+  .sm3-signin button { background: #0b6e82; border-color: #0b6e82; color: #fff; padding: 0 16px; cursor: pointer; }
+  .sm3-signout { position: fixed; top: 8px; right: 24px; z-index: 999991; }
+  .sm3-signout button { height: 32px; cursor: pointer; border-color: var(--page-line); }
+  .sm3-signin :focus-visible, .sm3-signout :focus-visible { outline: 2px solid #0e7c91; outline-offset: 2px; }
   .st-key-memory_page h1 { padding: 0 0 4px; }
   .stApp [data-testid="stCaptionContainer"] { opacity: 1; color: color-mix(in srgb, currentColor 74%, transparent); }
   .st-key-memory_page [data-testid="stCaptionContainer"] { margin: 0; }

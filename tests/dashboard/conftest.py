@@ -54,15 +54,17 @@ class RunningDashboard:
 
 
 @contextmanager
-def running_dashboard(folder: Path, url: str, token: str = "none") -> Iterator[RunningDashboard]:
-    """Runs a dashboard for the service at ``url``."""
+def running_dashboard(
+    folder: Path, url: str, token: str = "none", *arguments: str
+) -> Iterator[RunningDashboard]:
+    """Runs a dashboard for the service at ``url``, with further command line ``arguments``."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "dashboard.log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SM3_", "STREAMLIT_"))}
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dashboard", "--port", str(port)],
+            [sys.executable, "-m", "dashboard", "--port", str(port), *arguments],
             env=environment | {"SM3_URL": url, "SM3_TOKEN": token},
             stdout=output,
             stderr=output,

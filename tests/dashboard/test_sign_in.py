@@ -5,22 +5,19 @@ from __future__ import annotations
 import socket
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from urllib.parse import urlencode
 
+import httpx
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
+from playwright.sync_api import Page, expect
 
-import dashboard
-from dashboard import sign_in
 from dashboard.headers import policy
 from dashboard.sign_in import Policy, may_view, needed
-from sm3.remote.tokens import Scope, TokenSpec
+from dashboard.signed_in import COOKIE, LIFE_S, SignedIn
+from sm3.remote.tokens import NewToken, Scope, TokenSpec
 from sm3.remote.wire import JobState
 from tests.conftest import RunningService, tiny_job
-from tests.dashboard.conftest import OpenPage, RunningDashboard
-
-APP = Path(dashboard.__file__).with_name("app.py")
+from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
 
 
 @pytest.mark.parametrize(
@@ -61,38 +58,126 @@ def test_who_may_look_is_a_list_of_addresses_and_domains(
     assert may_view(email, viewers) is may
 
 
+@pytest.fixture(scope="module")
+def guarded(service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
+    """A dashboard at which everyone signs in though it holds the admin token."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with running_dashboard(folder, service.url, service.token, "--sign-in", "always") as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
 @pytest.fixture
-def guarded(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningService]:
-    """The shared service, and a dashboard at which everyone signs in though it holds the admin token."""
-    monkeypatch.setenv("SM3_URL", service.url)
-    monkeypatch.setenv("SM3_TOKEN", service.token)
-    monkeypatch.setattr(sign_in._Launched, "policy", Policy.ALWAYS)
-    yield service
-    st.cache_resource.clear()
+def viewer(service: RunningService) -> NewToken:
+    """A token that may look."""
+    with service.client as client:
+        return client.create_token(TokenSpec(name="viewer", scope=Scope.VIEW))
 
 
-def words(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
+def give(page: Page, token: str) -> None:
+    """Types a token and sends it."""
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_viewer_signs_in_with_a_token_and_never_has_the_dashboards_own(guarded: RunningService) -> None:
-    with guarded.client as client:
-        viewer = client.create_token(TokenSpec(name="viewer", scope=Scope.VIEW))
-    app = AppTest.from_file(str(APP), default_timeout=30).run()
-    assert not app.exception
-    assert "Sign in" in words(app)
-    app.text_input[0].set_value("wrong")
-    app.button[0].click().run()
-    assert "does not know this token" in words(app)
-    app.text_input[0].set_value(viewer.secret)
-    app.button[0].click().run()
-    assert not app.exception
-    assert "Give a token" not in words(app)
-    assert app.session_state["sign_in/token"] == viewer.secret
-    with guarded.client as client:
+@pytest.mark.browser
+def test_a_viewer_signs_in_once_stays_so_over_reloads_and_signs_out(
+    guarded: RunningDashboard, service: RunningService, viewer: NewToken, open_page: OpenPage
+) -> None:
+    page = open_page(f"{guarded.url}/learn?lesson=2")
+    give(page, "wrong")
+    expect(page.get_by_text("The service does not know this token.")).to_be_visible()
+    give(page, viewer.secret)
+    expect(page.locator(".sm3-board")).to_be_visible()
+    assert "lesson=2" in page.url
+    assert "sign-in" not in page.url
+    page.reload()
+    expect(page.locator(".sm3-board")).to_be_visible()
+    (cookie,) = [c for c in page.context.cookies() if c["name"] == COOKIE]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert viewer.secret not in cookie["value"]
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.context.add_cookies([{"name": COOKIE, "value": cookie["value"], "url": guarded.url}])
+    page.reload()  # the old cookie is good for nothing
+    expect(page.get_by_label("Token")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_a_revoked_token_opens_nothing_and_another_one_can_be_given(
+    guarded: RunningDashboard, service: RunningService, viewer: NewToken, open_page: OpenPage
+) -> None:
+    page = open_page(f"{guarded.url}/system")
+    give(page, viewer.secret)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("slot")
+    with service.client as client:
         client.revoke_token(viewer.id)
-    app.run()
-    assert "refuses" in words(app)
+    page.reload()
+    expect(page.get_by_text("refuses")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+
+
+def post(dashboard: RunningDashboard, path: str, body: str, **headers: str) -> httpx.Response:
+    own = {"Origin": dashboard.url, "Content-Type": "application/x-www-form-urlencoded"}
+    return httpx.post(f"{dashboard.url}{path}", content=body, headers=own | headers, timeout=20)
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
+def test_another_sites_form_changes_nothing(guarded: RunningDashboard, viewer: NewToken, path: str) -> None:
+    for origin in ("https://evil.example", "null", ""):
+        answer = post(guarded, path, f"token={viewer.secret}", Origin=origin)
+        assert (answer.status_code, answer.headers.get("set-cookie")) == (403, None)
+    assert post(guarded, path, "x" * 10_000).status_code == 403
+    assert httpx.get(f"{guarded.url}{path}").headers.get("set-cookie") is None
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "evil.example",
+        "/a%0d%0aX:1",
+        "",
+        "/%00",
+    ],
+)
+def test_signing_in_leads_nowhere_else(guarded: RunningDashboard, viewer: NewToken, wanted: str) -> None:
+    answer = post(guarded, "/sign-in", urlencode({"token": viewer.secret}) + f"&to={wanted}")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "./"
+
+
+def test_behind_tls_the_cookie_is_for_tls_alone(guarded: RunningDashboard, viewer: NewToken) -> None:
+    body = urlencode({"token": viewer.secret, "to": "/jobs?state=failed"})
+    plain = post(guarded, "/sign-in", body)
+    assert plain.headers["location"] == "/jobs?state=failed"
+    assert "secure" not in plain.headers["set-cookie"].lower()
+    proxied = post(guarded, "/sign-in", body, **{"X-Forwarded-Proto": "https"})
+    assert "secure" in proxied.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("token", ["wrong", "", "schlüssel", "a b", "x" * 4000])
+def test_what_is_no_token_is_told_so(guarded: RunningDashboard, token: str) -> None:
+    answer = post(guarded, "/sign-in", urlencode({"token": token, "to": "/jobs"}))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/jobs?sign-in=unknown")
+    assert "set-cookie" not in answer.headers
+
+
+def test_an_entry_ends_by_time_by_hand_and_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    signed_in = SignedIn(lambda: now[0])
+    first, second = signed_in.add("a"), signed_in.add("b")
+    assert (signed_in.token(first), signed_in.token(second), signed_in.token("")) == ("a", "b", "")
+    signed_in.drop(first)
+    assert signed_in.token(first) == ""
+    now[0] = LIFE_S
+    assert signed_in.token(second) == ""
+    monkeypatch.setattr("dashboard.signed_in.MAX_ENTRIES", 2)
+    ids = [signed_in.add(token) for token in "cde"]
+    assert [signed_in.token(session_id) for session_id in ids] == ["", "d", "e"]
 
 
 def test_the_dashboards_answers_carry_a_policy(dashboard: RunningDashboard, service: RunningService) -> None:
