@@ -143,7 +143,9 @@ def panel(contender: Contender, facts: Facts, tensor: str, show: str) -> Panel:
         if found is None:
             message = _unrecorded(contender, facts, show)
         else:
-            grid, widths = pooled(flat(np.asarray(found, np.float64), facts.shape), extent)
+            # Of tightness NaN is an entry that was never touched; in ν it is a fault, and wins.
+            largest = np.fmax if show == "tightness" else np.maximum
+            grid, widths = pooled(flat(np.asarray(found, np.float64), facts.shape, largest), extent)
             if show == "nu":
                 with np.errstate(divide="ignore", invalid="ignore"):
                     grid = np.log10(grid)
@@ -176,10 +178,11 @@ def nu_of(arrays: Arrays, at: str, tensor: str, shape: tuple[int, ...]) -> npt.N
     return np.minimum(bound, min(others)) if others else bound
 
 
-def flat(values: Grid, shape: tuple[int, ...]) -> Grid:
+def flat(values: Grid, shape: tuple[int, ...], largest: np.ufunc = np.maximum) -> Grid:
     """Returns ``values``, pooled along the dims of ``shape``, as a matrix: the largest over all but the longest two."""
     if values.ndim == len(shape) and values.ndim > 2:
-        values = values.max(axis=tuple(dim for dim in range(len(shape)) if dim not in longest(shape)))
+        others = tuple(dim for dim in range(len(shape)) if dim not in longest(shape))
+        values = largest.reduce(values, axis=others)
     return values if values.ndim == 2 else values.reshape(1, -1)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WORST = 10
 _BINS = 16_384
+_UNTOUCHED = -1.0  # below every bit while maps are pooled, so that one touched entry decides its bin
 
 
 class Tightness(Probe):
@@ -32,7 +33,8 @@ class Tightness(Probe):
     tensor) with ``tightness_spread_lo``, ``tightness_spread_hi``;
     ``tightness_p99/NAME``; ``tightness_zero/NAME``: the share of sampled entries with γ = 0, which count in none of
     the others. For tensors in ``truth`` also, of all entries: ``truth_level``, ``truth_spread``, ``truth_p99``,
-    ``truth_worst``, ``truth_zero``, arrays ``tightness/grid/NAME`` (max-pooled to 64 a dim) and
+    ``truth_worst``, ``truth_zero``, arrays ``tightness/grid/NAME`` (max-pooled to 64 a dim; NaN where no entry was ever
+    touched, or none is finite) and
     ``tightness/worst/NAME`` (the 10 worst entries: bits, then the index along each dim).
 
     Kind: series and array a tensor. Unit: bits. Cost: at a frame, one sort of the sample a tensor; at every step, a
@@ -60,12 +62,15 @@ class Tightness(Probe):
         return reading
 
     def _read_whole(self, reading: Reading, tensor: Tracked, gamma: Tensor) -> None:
+        import torch
+
         assert tensor.cover is not None
         bits = tightness(tensor.cover.bound(tensor.mu, tensor.shape), gamma)
         for part, value in whole_summary(bits).items():
             reading.scalars[f"truth_{part}/{tensor.name}"] = value
-        shown = bits.nan_to_num(nan=0.0, neginf=0.0).clamp(min=0.0)
-        reading.arrays[f"tightness/grid/{tensor.name}"] = max_pool(shown, bins=MAP_BINS)
+        shown = bits.clamp_(min=0.0).nan_to_num_(nan=_UNTOUCHED)
+        grid = max_pool(shown, bins=MAP_BINS)
+        reading.arrays[f"tightness/grid/{tensor.name}"] = grid.masked_fill(grid == _UNTOUCHED, torch.nan)
         if not tensor.is_shadow:
             reading.arrays[f"tightness/worst/{tensor.name}"] = worst(shown)
 
@@ -162,11 +167,11 @@ def whole_summary(bits: Tensor) -> dict[str, Tensor]:
 
 
 def worst(bits: Tensor, *, k: int = WORST) -> Tensor:
-    """Returns the k largest of ``bits`` with their places: float32 (k, 1 + rank), a row an entry, worst first."""
+    """Returns the k largest of ``bits``, none below 0, with their places: float32 (k, 1 + rank), worst first."""
     import torch
 
     values, flat = bits.flatten().topk(min(k, bits.numel()))
-    columns = [values]
+    columns = [values.clamp(min=0.0)]
     for size in reversed(bits.shape):
         columns.insert(1, (flat % size).float())
         flat = flat // size

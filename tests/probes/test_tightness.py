@@ -52,6 +52,25 @@ def test_the_sampled_estimate_agrees_with_the_whole_truth_within_its_interval() 
     assert arrays["tightness/grid/w"].max() == pytest.approx(bits)
 
 
+def test_a_map_tells_what_was_never_touched_from_what_is_tight() -> None:
+    p = torch.nn.Parameter(torch.zeros(130, 4))  # three rows a bin, in the last one row
+    optimizer = SM3([("w", p)], lr=0.1)
+    recorder = Recorder(optimizer, RecordSpec(probes=("tightness",), truth=("w",)))
+    p.grad = torch.zeros(130, 4)
+    p.grad[:9] = 1.0
+    p.grad[11, 2] = 1.0
+    optimizer.step()
+    recorder.observe()
+    arrays, _ = recorder.read(1, [0.1])
+    grid = arrays["tightness/grid/w"]
+    assert grid.shape == (44, 4)
+    assert (grid[:3] == 0).all()
+    assert grid[3, 2] == 0  # one of the three rows
+    assert np.isnan(grid[3, [0, 1, 3]]).all()
+    assert np.isnan(grid[4:]).all()
+    assert (arrays["tightness/worst/w"][:, 0] == 0).all()
+
+
 def test_confidence_intervals_hold_the_truth_in_about_nineteen_of_twenty_samples() -> None:
     torch.manual_seed(0)
     bits = torch.randn(50_000).square() * 3

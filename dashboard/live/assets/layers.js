@@ -116,7 +116,8 @@ function tightnessLayer(tensor, frame) {
   const says = (i, j) => {
     const bits = dense.at(i, j);
     const place = placeOf(dense, i, j);
-    if (!(bits > 0)) return `${place}: 0 bits, as tight as AdaGrad or never touched`;
+    if (Number.isNaN(bits)) return `${place}: never touched, or not finite`;
+    if (bits === 0) return `${place}: 0 bits, as tight as AdaGrad`;
     const most = isPooled(dense, i, j) ? "up to " : "";
     return `${place}: ${most}${bits.toFixed(1)} bits, ν is ${times(2 ** bits)}× AdaGrad's sum, a step ${times(2 ** (bits / 2))}× smaller`;
   };
@@ -126,9 +127,9 @@ function tightnessLayer(tensor, frame) {
     symbol: "log₂ ν/γ",
     title: "log₂ ν/γ, bits above AdaGrad",
     ...dense,
-    grid: () => rowsOf(dense, (bits) => (bits > 0 && bits < Infinity ? bits : undefined)),
+    grid: () => rowsOf(dense, (bits) => (bits < Infinity ? bits : undefined)),
     numbers: [dense.values],
-    blank: "0 bits or never touched",
+    blank: "never touched, or not finite",
     says,
   };
 }

@@ -23,7 +23,7 @@ export function profileAt(part, k) {
  * Returns {rank1, dims, rows, columns, values, at} of an array that was max-pooled along every dim, or null without it.
  *
  * Of more than two dims the longest two are kept, and the largest over the others. The profiles are the largest of
- * each row and column.
+ * each row and column. NaN is where there is nothing: only where all are NaN.
  */
 export function denseGrid(shape, array) {
   if (!array) return null;
@@ -48,11 +48,11 @@ export function denseGrid(shape, array) {
 }
 
 function largestOver({ shape, values }, [first, second]) {
-  const out = new Float64Array(shape[first] * shape[second]);
+  const out = new Float64Array(shape[first] * shape[second]).fill(NaN);
   const place = new Array(shape.length).fill(0);
   for (const value of values) {
     const to = place[first] * shape[second] + place[second];
-    if (!(value <= out[to])) out[to] = value;
+    if (value > out[to] || Number.isNaN(out[to])) out[to] = value;
     for (let dim = shape.length - 1; dim >= 0 && ++place[dim] === shape[dim]; dim--) place[dim] = 0;
   }
   return out;
