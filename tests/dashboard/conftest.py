@@ -139,19 +139,10 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: errors.append(f"page error: {error}"))
-        # Streamlit 1.67 looks for itself below a page's own address first: /compare/_stcore/health is not there.
-        page.on(
-            "console",
-            lambda line: (
-                errors.append(line.text)
-                if line.type == "error" and "/_stcore/" not in line.location.get("url", "")
-                else None
-            ),
-        )
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.goto(url)
         return page
 
-    open_.errors = errors  # type: ignore[attr-defined]
     yield open_
     for context in contexts:
         context.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,16 @@ from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboa
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 OpenLesson = Callable[..., Page]
-# Streamlit 1.67 first looks for its own endpoints below the page's path, finds none there, and then at the root.
-PROBES = "Failed to load resource: the server responded with a status of 404 (Not Found)"
 
 
 @pytest.fixture
-def open_lesson(open_page: OpenPage) -> Iterator[OpenLesson]:
+def open_lesson(open_page: OpenPage) -> OpenLesson:
     """Opens an address of the Learn page directly, as a link does."""
 
     def open_(dashboard: RunningDashboard, query: str, **how: object) -> Page:
         return open_page(f"{dashboard.url}/learn?{query}", **how)
 
-    yield open_
-    errors = open_page.errors  # type: ignore[attr-defined]
-    errors[:] = [error for error in errors if error != PROBES]
+    return open_
 
 
 def cells(page: Page, grid: str) -> list[str]:

@@ -160,7 +160,6 @@ def test_a_changed_control_changes_message_picture_and_address_and_the_address_i
     page.goto("about:blank")
     page.goto(address)
     expect(page.locator("h1")).to_have_text(ALSO_BERT)
-    _forgive_deep_link(open_page)
 
 
 @pytest.mark.browser
@@ -174,10 +173,3 @@ def test_a_jobs_card_says_that_prediction_and_measurement_agree(
     expect(card.locator("h2")).to_have_text("Predicted and measured: 0 B apart ✓")
     expect(card.locator("tbody tr", has_text="optimizer state")).to_contain_text("0 B ✓")
     assert page.evaluate("document.documentElement.scrollWidth") <= 480
-    _forgive_deep_link(open_page)
-
-
-def _forgive_deep_link(open_page: OpenPage) -> None:
-    """Streamlit 1.67 asks for its health below the page's own path first, and is told 404."""
-    errors = open_page.errors  # type: ignore[attr-defined]
-    errors[:] = [error for error in errors if "404" not in error]
