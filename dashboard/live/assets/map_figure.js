@@ -14,7 +14,7 @@ const BAR = 0.93; // where the heatmap ends and the colour bar may begin
  *
  * Of the cells its traces have only the colour bar; `printed` returns them with a heatmap.
  */
-export function mapFigure(layer, theme, { revision, range }) {
+export function mapFigure(layer, theme, { revision, range, isNarrow = false }) {
   const columnEdges = layer.columns.edges;
   const rowEdges = layer.rank1 ? [0, 1] : layer.rows.edges;
   const hasRows = !layer.rank1 && layer.rows.values !== null;
@@ -37,7 +37,8 @@ export function mapFigure(layer, theme, { revision, range }) {
   if (hasColumns) data.push(profile(layer, layer.columns, range, theme, { x: "x", y: "y2" }, false));
   if (hasRows) data.push(profile(layer, layer.rows, range, theme, { x: "x2", y: "y" }, true));
   const [numColumns, numRows] = [columnEdges[columnEdges.length - 1], rowEdges[rowEdges.length - 1]];
-  const value = valueAxis(layer, theme, range);
+  const value = valueAxis(layer, theme, range, 3);
+  const across = valueAxis(layer, theme, range, isNarrow ? 1 : 3); // side by side, three labels would touch
   const layout = {
     ...base(theme, revision, { l: 64, r: 8, t: 6, b: 38 }),
     xaxis: axis(theme, {
@@ -65,7 +66,7 @@ export function mapFigure(layer, theme, { revision, range }) {
     }),
   };
   if (hasColumns) layout.yaxis2 = axis(theme, { ...value, domain: [top, 1], anchor: "x" });
-  if (hasRows) layout.xaxis2 = axis(theme, { ...value, range: value.range.toReversed(), domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
+  if (hasRows) layout.xaxis2 = axis(theme, { ...across, range: value.range.toReversed(), domain: [0, left - GAP / 2], anchor: "y", tickangle: 0 });
   return { data, layout, cells };
 }
 
@@ -110,9 +111,9 @@ function colorbar(layer, theme, range, top) {
 }
 
 /** Returns the axis of a profile; its range is as Plotly has it, log10 where the axis is one. */
-function valueAxis(layer, theme, [low, high]) {
+function valueAxis(layer, theme, [low, high], wanted) {
   const isLog = layer.scale === "log";
-  const ticks = ticksOf(layer, [low, high], 3);
+  const ticks = ticksOf(layer, [low, high], wanted);
   const room = layer.scale === "flag" ? 1.1 : high;
   return {
     type: isLog ? "log" : "linear",

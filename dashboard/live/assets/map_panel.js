@@ -15,6 +15,7 @@ import { rangeOf, rangeWords } from "./scale.js";
 
 const INVITATION = "Point at a cell to read it. Drag to zoom, double-click to see all.";
 const TABLE_EVERY_MS = 1000;
+const NARROW_PX = 560;
 
 export class MapPanel {
   /** `look` is where the map looks; its controls stand around the map. */
@@ -95,7 +96,7 @@ export class MapPanel {
   }
 
   #drawPlot(revision) {
-    this.figure = mapFigure(this.layer, this.theme, { revision, range: this.range });
+    this.figure = mapFigure(this.layer, this.theme, { revision, range: this.range, isNarrow: this.plot.clientWidth < NARROW_PX });
     this.Plotly.react(this.plot, this.figure.data, this.figure.layout, OPTIONS);
     this.plot.cells = this.figure.cells; // for whoever looks at the page from outside
     this.raster.fill(this.figure.cells);
