@@ -345,8 +345,8 @@ def test_who_may_only_look_is_told_so_and_sees_the_list(
         viewer = client.create_token(TokenSpec(name="viewer", scope=Scope.VIEW))
     monkeypatch.setenv("SM3_TOKEN", viewer.secret)
     app = opened(launch="1")
-    press(app, "Launch")
-    assert "scope" in words(app)
+    assert [button.label for button in app.button] == ["Close"]
+    assert "sm3 token create NAME --scope launch" in words(app)
     monkeypatch.setenv("SM3_TOKEN", "wrong")
     assert "refuses this dashboard's token" in words(opened())
 

@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect
 from benchmarks.feeding import NO_MEMORY
 from sm3.remote.client import Client
 from sm3.remote.frames import Frame, Point, Scalars, encode
-from sm3.remote.tokens import TokenSpec
 from sm3.remote.wire import JobState, Manifest, TensorInfo
 from tests.conftest import RunningService
 from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
@@ -226,20 +225,6 @@ def test_before_anything_came_the_page_has_its_shape(
     expect(page.locator(".sm3-status")).to_contain_text("STALE")  # the job says when its last frame came
     skeleton = "getComputedStyle(document.querySelector('.sm3-timecard .sm3-stage'), '::before').content"
     assert page.evaluate(skeleton) == '""'
-
-
-def test_who_may_only_look_is_told_so_and_nothing_changes(
-    api: RunningService, job: LongJob, open_page: OpenPage, tmp_path: Path
-) -> None:
-    with api.client as client:
-        token = client.create_token(TokenSpec(name="looker"))
-        with running_dashboard(tmp_path, api.url, token.secret) as viewing:
-            page = open_page(f"{viewing.url}/?job={job.id}")
-            page.wait_for_function(DRAWN)
-            page.get_by_role("button", name="Pause job").click()
-            expect(page.locator(".sm3-cause")).to_contain_text("The job was not paused:")
-            expect(page.get_by_role("button", name="Pause job")).to_be_enabled()
-        assert client.job(job.id).state is JobState.RUNNING
 
 
 def test_pausing_the_job_is_told_from_holding_the_view(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
 
 from dashboard.figures.jobs_list import actions, message
 from dashboard.figures.jobs_query import JobsQuery
@@ -19,23 +21,37 @@ browser = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def looking(service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashboard]:
-    """A dashboard that acts with a token that may look."""
-    with service.client as client:
-        viewer = client.create_token(TokenSpec(name="viewer", scope=Scope.VIEW))
-    with running_dashboard(tmp_path_factory.mktemp("looking"), service.url, viewer.secret) as running:
+def api(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[RunningService]:
+    """A service that has no jobs until a test launches one."""
+    stop = {"SM3_STOP_WORKERS_ON_EXIT": "true"}
+    running = RunningService(tmp_path_factory.mktemp("api"), cache_dir, environment=stop).start()
+    yield running
+    running.stop()
+    assert "Traceback" not in running.log
+
+
+@pytest.fixture(scope="module")
+def token(api: RunningService) -> str:
+    """A token that may look."""
+    with api.client as client:
+        return client.create_token(TokenSpec(name="viewer", scope=Scope.VIEW)).secret
+
+
+@pytest.fixture(scope="module")
+def looking(
+    api: RunningService, token: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningDashboard]:
+    """A dashboard that acts with it."""
+    with running_dashboard(tmp_path_factory.mktemp("looking"), api.url, token) as running:
         yield running
         assert "Traceback" not in running.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def running(service: RunningService) -> Iterator[JobView]:
-    """A job that trains until the tests are done."""
-    with service.client as client:
-        job = client.launch(tiny_job(steps=1_000_000, record={"every": 10}))
-        yield job
-        client.cancel(job.id)
-    service.wait_for(job.id, lambda job: job.state.is_final)
+def running(api: RunningService) -> JobView:
+    """A job that trains until the service ends."""
+    with api.client as client:
+        return client.launch(tiny_job(steps=1_000_000, record={"every": 10}))
 
 
 @pytest.mark.parametrize("state", list(JobState))
@@ -48,6 +64,30 @@ def test_actions_are_those_that_the_scope_allows(state: JobState) -> None:
 def test_who_may_not_launch_is_not_asked_to() -> None:
     assert "Launch" in message((), JobsQuery(), has_more=False)
     assert "Launch" not in message((), JobsQuery(), has_more=False, may_launch=False)
+
+
+def _ask_to_pause() -> None:
+    """A page on which somebody pressed Pause that was drawn before their token was narrowed."""
+    import streamlit as st
+
+    from dashboard.views import live
+
+    live.asked = lambda _: {"what": "pause", "job": st.query_params["job"]}  # type: ignore[assignment]
+    live._control()
+    st.markdown(st.session_state[live._REFUSAL])
+
+
+def test_what_the_service_refuses_all_the_same_is_told(
+    api: RunningService, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM3_URL", api.url)
+    monkeypatch.setenv("SM3_TOKEN", token)
+    app = AppTest.from_function(_ask_to_pause, default_timeout=30)
+    app.query_params["job"] = "01a2145e-2a8e-70e0-8000-000000000000"
+    app.run()
+    assert not app.exception
+    assert "The job was not paused: " in app.markdown[0].value
+    assert "scope is 'view'" in app.markdown[0].value
 
 
 class TestPages:
