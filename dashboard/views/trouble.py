@@ -17,7 +17,7 @@ def show(error: Exception) -> None:
         st.markdown(
             "# The service does not answer." if isinstance(error, Unreachable) else "# The service refused."
         )
-        st.markdown(plain(session.sentence(error)))
+        st.markdown(plain(session.sentence(error).replace("`", "")))
         st.button("Try again", type="primary")
 
 

@@ -207,6 +207,14 @@ class TestMaps:
         assert "record.truth" in panel(own, facts[0], "w", "tightness").message
         assert panel(adagrad, facts[0], "w", "nu").message == "This shadow does not follow this tensor."
 
+    def test_what_was_never_touched_hides_no_bits_beside_it(self) -> None:
+        deep = Facts(shape=(4, 2, 3), arrays={"tightness/grid/w": np.full((4, 2, 3), np.nan)})
+        deep.arrays["tightness/grid/w"][1, 0, 2] = 0.5  # type: ignore[index]
+        grid = panel(of_jobs([job()])[0], deep, "w", "tightness").grid
+        assert grid is not None
+        assert grid[1, 2] == 0.5
+        assert np.isnan(np.delete(grid.ravel(), 5)).all()
+
     def test_numbers_travel_in_256ths_and_nothing_as_nothing(self) -> None:
         found = panel(
             of_jobs([job()])[0],

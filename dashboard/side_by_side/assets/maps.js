@@ -54,7 +54,9 @@ class Maps {
       picture: () => this.Plotly && { Plotly: this.Plotly, plot: this.plot, title: this.data.title, theme: this.theme },
       toggled: () => this.#draw(),
     });
-    this.head = h("div", { class: "sm3-cardhead" }, this.title, this.switch, h("span", { class: "sm3-space" }), this.scrub, this.menu.element);
+    this.blank = h("span", { class: "sm3-about" });
+    this.key = h("span", { class: "sm3-key" }, h("i", { class: "sm3-swatch" }), this.blank);
+    this.head = h("div", { class: "sm3-cardhead" }, this.title, this.switch, this.key, h("span", { class: "sm3-space" }), this.scrub, this.menu.element);
     this.element = h("div", { class: "sm3 sm3-maps" }, h("section", { class: "sm3-card" }, this.head, this.stage, this.readout));
     this.watch = new ResizeObserver(() => {
       if (this.width !== this.stage.clientWidth && this.data) this.#draw();
@@ -94,6 +96,8 @@ class Maps {
     this.theme = readTheme(this.element);
     say(this.title, data.title);
     for (const button of this.switch.children) button.setAttribute("aria-pressed", String(button.dataset.mode === data.show));
+    say(this.blank, data.show === "tightness" ? "never touched" : "ν = 0");
+    this.key.hidden = !this.grids.some((grid) => grid?.some(Number.isNaN));
     this.#drawScrub();
     this.width = this.stage.clientWidth;
     const { height } = arrange(data.panels.length, this.width);

@@ -49,9 +49,9 @@ class Gauge {
     this.element.dataset.bad = String(isBad);
     this.share.style.visibility = share === null ? "hidden" : "";
     this.bar.style.width = `${100 * (share ?? 0)}%`;
-    this.trend.style.visibility = trend === null ? "hidden" : "";
+    if (trend !== null) this.past.push(trend);
+    this.trend.style.visibility = trend === null || this.past.length < 2 ? "hidden" : ""; // one reading would be a speck
     if (trend === null) return;
-    this.past.push(trend);
     if (this.past.length > KEPT) this.past.shift();
     this.line.setAttribute("points", points(this.past));
   }
