@@ -57,7 +57,7 @@ bench-viewers: $(VENV)/.installed-test  ## 1,000 SSE and 200 WebSocket viewers o
 bench-ingest: $(VENV)/.installed-test  ## eight workers' frames: stored a second, and what a step costs (5 minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.ingest
 
-bench-dashboard: $(VENV)/.installed-test  ## the Live page on 10^5 steps of 200 tensors: time, CPU, memory (14 minutes)
+bench-dashboard: $(VENV)/.installed-test  ## the Live page on 10^5 steps of 200 tensors: time, CPU, memory (20 minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.dashboard $(ARGS)
 
 chaos-kill: $(VENV)/.installed-test  ## kill service and workers 50 times each during 20 jobs, and compare (15 minutes)
