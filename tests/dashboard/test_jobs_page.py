@@ -35,7 +35,7 @@ def stopped(service: RunningService) -> list[JobView]:
             )
             for lr, cover in ((0.1, "slices"), (0.2, "slices"), (0.2, "whole"), (0.3, "blocks"))
         ]
-        for job in jobs:
+        for job in reversed(jobs):  # so that no slot falls to one that still waits
             client.cancel(job.id)
         client.change(jobs[0].id, JobPatch(notes="**not** bold", labels={"suite": "jobs-page", "who": "ada"}))
     return [service.wait_for(job.id, lambda job: job.state.is_final) for job in reversed(jobs)]
@@ -117,6 +117,7 @@ def test_the_list_is_walked_by_keyboard_and_refreshes_leave_focus_menu_and_scrol
         new = client.launch(tiny_job(labels={"suite": "jobs-page"}))
         client.cancel(new.id)
         expect(row_of(page, new)).to_have_count(1)
+        service.wait_for(new.id, lambda job: job.state.is_final)  # its worker may have been starting
         client.delete(new.id)
     expect(row_of(page, new)).to_have_count(0)
     expect(page.get_by_role("menuitem", name="Notes and labels")).to_be_focused()
@@ -202,6 +203,10 @@ def test_narrow_windows_clip_nothing(
             })"""
         )
         assert found == {"overflow": 0, "inside": 0, "clipped": []}, width
+        row = page.locator(".sm3-jobtable tbody tr").first
+        told = row.inner_text()
+        assert ("loss " in told, "step " in told) == (width < 700, width < 500), told
+        assert re.search(r"\d+ / \d+", told)
     page.get_by_role("button", name="Launch a job").click()
     expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
     drawer = page.locator(".st-key-jobs_drawer")

@@ -11,6 +11,9 @@ export class Row {
     this.chip = h("span", { class: "sm3-status" });
     this.open = h("button", { type: "button", class: "sm3-open", title: "Open in Live", onclick: () => actions.open() }, job.name);
     this.with = h("span", { class: "sm3-about" });
+    // What a narrow table has no column for.
+    this.briefLoss = h("span", { class: "sm3-about sm3-brief" });
+    this.briefStep = h("span", { class: "sm3-about sm3-brief sm3-briefer" });
     this.bar = h("i");
     this.track = h("div", { class: "sm3-progress", role: "progressbar", "aria-label": `Progress of ${name}`, "aria-valuemin": "0", "aria-valuemax": "100" }, this.bar);
     this.steps = h("span", { class: "sm3-about" });
@@ -24,7 +27,7 @@ export class Row {
       { dataset: { job: job.id } },
       h("td", { class: "sm3-check" }, this.check),
       h("td", {}, this.chip),
-      h("td", {}, h("div", { class: "sm3-jobname" }, this.open, h("span", { class: "sm3-about" }, job.id.slice(-4))), this.with),
+      h("td", {}, h("div", { class: "sm3-jobname" }, this.open, h("span", { class: "sm3-about" }, job.id.slice(-4))), this.with, this.briefLoss, this.briefStep),
       h("td", {}, this.track, this.steps),
       h("td", {}, this.loss, this.held),
       h("td", {}, this.started, this.took),
@@ -46,6 +49,8 @@ export class Row {
     this.track.setAttribute("aria-valuenow", share.toFixed(0));
     say(this.steps, `${count(job.step)} / ${count(job.steps)}${job.eta_s === null ? "" : ` · ${duration(job.eta_s)} left`}`);
     say(this.loss, reading(job.loss));
+    say(this.briefLoss, `loss ${reading(job.loss)}`);
+    say(this.briefStep, `step ${count(job.step)} / ${count(job.steps)}`);
     say(this.held, job.val_loss === null ? "" : `held out ${reading(job.val_loss)}`);
     const started = Date.parse(job.started_at);
     say(this.started, job.started_at ? ago((now - started) / 1000) : job.priority ? `waits, priority ${job.priority}` : "not yet");
