@@ -73,8 +73,7 @@ async def _sign_out(request: Request) -> Response:
 
 async def _fields(request: Request) -> dict[str, str] | None:
     """Returns a form's fields, None if another site sent it or it is none."""
-    origin = urlsplit(request.headers.get("origin", ""))
-    if not origin.netloc or origin.netloc != request.headers.get("host"):
+    if not _is_ours(request.headers.get("origin", ""), request.headers.get("host", "")):
         return None
     body = b""
     async for piece in request.stream():
@@ -82,6 +81,16 @@ async def _fields(request: Request) -> dict[str, str] | None:
         if len(body) > _MAX_BODY_BYTES:
             return None
     return dict(parse_qsl(body.decode("utf-8", "replace")))
+
+
+def _is_ours(origin: str, host: str) -> bool:
+    """Whether a page at ``origin`` is one of ours, who were asked for as ``host``; a proxy may leave out the port."""
+    try:
+        page, asked = urlsplit(origin), urlsplit(f"//{host}")
+        is_same = page.netloc == asked.netloc or (asked.port is None and page.hostname == asked.hostname)
+    except ValueError:  # no address
+        return False
+    return bool(page.hostname) and is_same
 
 
 def _not_ours() -> Response:

@@ -99,8 +99,8 @@ def job(api: RunningService) -> LongJob:
     return LongJob(api).begin()
 
 
-def selected(page: Page) -> str:
-    return str(page.locator(".sm3-tensor[aria-selected=true]").get_attribute("data-name"))
+def expect_selected(page: Page, tensor: str) -> None:
+    expect(page.locator(".sm3-tensor[aria-selected=true]")).to_have_attribute("data-name", tensor)
 
 
 def test_a_long_history_is_drawn_thinned_smoothed_and_says_so(
@@ -139,21 +139,22 @@ def test_alerts_are_marked_listed_and_lead_to_tensor_and_step(
 ) -> None:
     page = open_page(f"{board.url}/?job={job.id}")
     page.wait_for_function(DRAWN)
-    events = page.locator(".sm3-events li")
+    # On a slow machine the job's last frame is old by now, and the page says so besides.
+    events = page.locator(".sm3-events li").filter(has_not_text="STALLED")
     expect(events).to_have_count(3)
-    words = page.locator(".sm3-event-word").all_inner_texts()
-    steps = page.locator(".sm3-event-step").all_inner_texts()
+    words = events.locator(".sm3-event-word").all_inner_texts()
+    steps = events.locator(".sm3-event-step").all_inner_texts()
     assert list(zip(words, steps, strict=True)) == [
         ("SPIKE", "4,000"),
         ("NON-FINITE", "2,500"),
         ("STARTED", "0"),
     ]
-    expect(page.locator(".sm3-eventcard h2")).to_have_text("Events · 2 alerts")
-    assert page.evaluate("document.querySelector('.sm3-loss').layout.shapes.map(({x0}) => x0)") == [4000]
-    page.locator(".sm3-event").nth(1).click()
+    expect(page.locator(".sm3-eventcard h2")).to_have_text(re.compile(r"Events · [23] alerts"))
+    assert page.evaluate("document.querySelector('.sm3-loss').layout.shapes.at(-1).x0") == 4000
+    events.nth(1).locator(".sm3-event").click()
     expect(page.locator(".sm3-tensor[aria-selected=true]")).to_have_attribute("data-name", TENSORS[7])
     assert f"tensor={TENSORS[7]}" in page.url
-    page.wait_for_function("document.querySelector('.sm3-rate').layout.shapes.length === 2")
+    page.wait_for_function("document.querySelector('.sm3-rate').layout.shapes.length >= 2")
     expect(page.locator(".sm3-timecard .sm3-cross").first).to_be_visible()
 
 
@@ -172,9 +173,9 @@ def test_tensors_have_curves_and_are_sorted_found_and_walked_by_keys(
     expect(page.locator(".sm3-tensor").first).to_have_attribute("title", re.compile("100 % of rows active"))
     page.locator(".sm3-tensor").first.focus()
     page.keyboard.press("End")
-    assert selected(page) == TENSORS[-1]
+    expect_selected(page, TENSORS[-1])
     page.keyboard.press("ArrowUp")
-    assert selected(page) == TENSORS[-2]
+    expect_selected(page, TENSORS[-2])
     page.get_by_label("Find a tensor").fill("11")
     assert page.evaluate(names) == [TENSORS[11]]
     expect(page.locator(".sm3-rail h2")).to_have_text("Tensors 1 / 12")

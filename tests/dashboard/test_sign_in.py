@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard.headers import policy
 from dashboard.sign_in import Policy, may_view, needed
+from dashboard.sign_in_routes import _is_ours
 from dashboard.signed_in import COOKIE, LIFE_S, SignedIn
 from sm3.remote.tokens import NewToken, Scope, TokenSpec
 from sm3.remote.wire import JobState
@@ -125,7 +126,13 @@ def post(dashboard: RunningDashboard, path: str, body: str, **headers: str) -> h
 
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
 def test_another_sites_form_changes_nothing(guarded: RunningDashboard, viewer: NewToken, path: str) -> None:
-    for origin in ("https://evil.example", "null", ""):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "",
+        "http://[::1",
+        guarded.url.replace("127.0.0.1", "127.0.0.2"),
+    ):
         answer = post(guarded, path, f"token={viewer.secret}", Origin=origin)
         assert (answer.status_code, answer.headers.get("set-cookie")) == (403, None)
     assert post(guarded, path, "x" * 10_000).status_code == 403
@@ -148,6 +155,20 @@ def test_signing_in_leads_nowhere_else(guarded: RunningDashboard, viewer: NewTok
     answer = post(guarded, "/sign-in", urlencode({"token": viewer.secret}) + f"&to={wanted}")
     assert answer.status_code == 303
     assert answer.headers["location"] == "./"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "expected"),
+    [
+        ("https://scope.example.org:8443", "scope.example.org", True),  # nginx's $host
+        ("https://scope.example.org:8443", "scope.example.org:8443", True),
+        ("https://scope.example.org:8443", "scope.example.org:8444", False),
+        ("https://evil.example", "scope.example.org", False),
+        ("", "", False),
+    ],
+)
+def test_a_proxy_may_leave_out_the_port_and_nothing_else(origin: str, host: str, expected: bool) -> None:
+    assert _is_ours(origin, host) is expected
 
 
 def test_behind_tls_the_cookie_is_for_tls_alone(guarded: RunningDashboard, viewer: NewToken) -> None:
