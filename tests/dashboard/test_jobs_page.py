@@ -210,12 +210,8 @@ def test_narrow_windows_clip_nothing(
     page.get_by_role("button", name="Launch a job").click()
     expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
     drawer = page.locator(".st-key-jobs_drawer")
-    assert drawer.evaluate(
-        "(e) => [e.getBoundingClientRect().width, getComputedStyle(e).backgroundColor]"
-    ) == [
-        480,
-        "rgb(255, 255, 255)",  # it lies over the list
-    ]
+    expect(drawer).to_have_css("width", "480px")
+    expect(drawer).to_have_css("background-color", "rgb(255, 255, 255)")  # it lies over the list
 
 
 # ── the drawer, without a browser
