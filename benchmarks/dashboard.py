@@ -41,7 +41,11 @@ SPARKS = "() => document.querySelector('.sm3-spark path[d]')"
 # What has to be drawn before a page counts as useful, as `Visitor.open` wants it.
 PAGES = {
     "live": ("/?job={0}", {"map", "loss", "rate"}),
-    "compare": ("/compare?job={0}&job={1}", {"maps", "bytes*"}),
+    # Their training loss: made-up jobs are not validated.
+    "compare": (
+        "/compare?job={0}&job={1}&series=loss",
+        {"maps", "*loss of each cover", "difference*", "bytes*"},
+    ),
     "memory": ("/memory?job={0}", {"memory*", "treemap*", "fits*"}),
     "learn": ("/learn", {"board"}),
     "jobs": ("/jobs", {"jobs"}),
