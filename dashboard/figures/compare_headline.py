@@ -56,7 +56,8 @@ def jobs_sentence(contenders: Sequence[Contender], unit: str = "nats") -> str:
     caution = "one run each, so no band" if job.spec.seed == other.spec.seed else "other seeds, so not paired"
     if job.progress.step != other.progress.step:
         caution = f"at step {job.progress.step:,}, the other at {other.progress.step:,}"
-    return f"{first.name} is {nats(after - best)} {unit} below {second.name}{cost}: {caution}.{tail}"
+    apart = f"{nats(after - best)} {unit} below" if after > best else "level with"
+    return f"{first.name} is {apart} {second.name}{cost}: {caution}.{tail}"
 
 
 def _has_diverged(contender: Contender) -> bool:

@@ -198,6 +198,8 @@ class TestWhichCoverHolds:
             jobs_sentence(jobs)
             == "adamw is 0.20 nats below slices for 3.0× the bytes of state: one run each, so no band."
         )
+        level = of_jobs([job("a", loss=2.5), job("b", loss=2.5)])
+        assert " is level with " in jobs_sentence(level)
         other = of_jobs([job("a"), job("b", recipe={"name": "language-model"})])
         assert "different recipes" in jobs_sentence(other)
         assert jobs_sentence(of_jobs([job("a", loss=None), job("b", loss=None, seed=3)])).endswith(
