@@ -96,6 +96,13 @@ def dashboard(
         assert "Traceback" not in running.log.read_text()
 
 
+@pytest.fixture
+def own_dashboard(own_service: RunningService, tmp_path: Path) -> Iterator[RunningDashboard]:
+    """One dashboard for one test's own service; `open_page` closes its pages before it ends."""
+    with running_dashboard(tmp_path / "dashboard", own_service.url, own_service.token) as running:
+        yield running
+
+
 @pytest.fixture(autouse=True)
 def own_main_module() -> Iterator[None]:
     """Puts `__main__` back, which AppTest replaces by the page: whoever spawns processes later runs it."""
@@ -123,8 +130,13 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens pages, and fails the test if one of them reported an error."""
+def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+    """Opens pages, and fails the test if one of them reported an error.
+
+    A dashboard must outlive its pages: one that ends while they load leaves failed requests in their consoles.
+    """
+    if "own_dashboard" in request.fixturenames:
+        request.getfixturevalue("own_dashboard")  # set up earlier is torn down later
     contexts, errors = [], []
 
     def open_(

@@ -7,7 +7,6 @@ import re
 import signal
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import RunningService, tiny_job
-from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
+from tests.dashboard.conftest import OpenPage, RunningDashboard
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -225,12 +224,6 @@ def test_jobs_are_listed_opened_and_stopped(
     page.get_by_role("menuitem", name="Stop").click()
     page.get_by_role("alertdialog").get_by_role("button", name="Stop", exact=True).click()
     expect(row.locator(".sm3-status")).to_have_text("■ STOPPED")
-
-
-@pytest.fixture
-def own_dashboard(own_service: RunningService, tmp_path: Path) -> Iterator[RunningDashboard]:
-    with running_dashboard(tmp_path / "dashboard", own_service.url, own_service.token) as running:
-        yield running
 
 
 def test_a_killed_worker_is_told_with_its_cause_and_log(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,7 +15,7 @@ from sm3.remote.job_specs import JobPatch
 from sm3.remote.tokens import Scope, TokenSpec
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import RunningService, tiny_job
-from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
+from tests.dashboard.conftest import OpenPage, RunningDashboard
 
 TIMEOUT_S = 60
 PAGE = "/jobs"
@@ -166,20 +165,19 @@ def test_a_job_is_paused_resumed_stopped_and_deleted_after_a_question(
 @pytest.mark.browser
 @pytest.mark.timeout(240)
 def test_a_lost_service_leaves_the_list_and_says_so(
-    own_service: RunningService, tmp_path: Any, open_page: OpenPage
+    own_service: RunningService, own_dashboard: RunningDashboard, open_page: OpenPage
 ) -> None:
     with own_service.client as client:
         job = client.launch(tiny_job())
         client.cancel(job.id)
-    with running_dashboard(tmp_path / "dashboard", own_service.url, own_service.token) as own:
-        page = open_page(f"{own.url}{PAGE}?state=stopped,gone")
-        expect(row_of(page, job)).to_have_count(1)
-        expect(page.get_by_role("status").first).to_contain_text("state 'gone'; there is queued, running")
-        own_service.stop()
-        expect(page.locator(".sm3-stalenote")).to_contain_text("▲ STALE")
-        expect(row_of(page, job)).to_have_count(1)
-        own_service.start()
-        expect(page.locator(".sm3-stalenote")).to_be_hidden()
+    page = open_page(f"{own_dashboard.url}{PAGE}?state=stopped,gone")
+    expect(row_of(page, job)).to_have_count(1)
+    expect(page.get_by_role("status").first).to_contain_text("state 'gone'; there is queued, running")
+    own_service.stop()
+    expect(page.locator(".sm3-stalenote")).to_contain_text("▲ STALE")
+    expect(row_of(page, job)).to_have_count(1)
+    own_service.start()
+    expect(page.locator(".sm3-stalenote")).to_be_hidden()
 
 
 @pytest.mark.browser

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard.lessons.registry import LESSONS
 from tests.conftest import RunningService
-from tests.dashboard.conftest import OpenPage, RunningDashboard, running_dashboard
+from tests.dashboard.conftest import OpenPage, RunningDashboard
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -136,19 +135,16 @@ def test_an_unknown_lesson_is_one_sentence_and_a_way_back(
 
 
 def test_without_jobs_a_demo_is_offered_and_without_a_service_the_last_view_stays(
-    own_service: RunningService, tmp_path: Path, open_lesson: OpenLesson
+    own_service: RunningService, own_dashboard: RunningDashboard, open_lesson: OpenLesson
 ) -> None:
-    with running_dashboard(tmp_path / "dashboard", own_service.url, own_service.token) as dashboard:
-        page = open_lesson(dashboard, "lesson=5")
-        expect(page.locator(".sm3-lesson h1")).to_contain_text("none has been recorded yet")
-        expect(page.get_by_role("button", name="Run the demo")).to_be_visible()
-        page.locator("[data-key=lesson-6]").click()
-        expect(page.locator(".sm3-lesson")).to_have_attribute("data-lesson", "6")
-        own_service.stop()
-        page.get_by_role("button", name="Step on").or_(
-            page.get_by_role("button", name="Show without")
-        ).click()
-        expect(page.locator(".sm3-lessonstale")).to_contain_text("does not answer")
-        expect(page.locator(".sm3-lesson h1")).to_contain_text("BERT-Large")
-        fresh = open_lesson(dashboard, "lesson=2")
-        expect(fresh.locator(".st-key-notice")).to_contain_text("does not answer")
+    page = open_lesson(own_dashboard, "lesson=5")
+    expect(page.locator(".sm3-lesson h1")).to_contain_text("none has been recorded yet")
+    expect(page.get_by_role("button", name="Run the demo")).to_be_visible()
+    page.locator("[data-key=lesson-6]").click()
+    expect(page.locator(".sm3-lesson")).to_have_attribute("data-lesson", "6")
+    own_service.stop()
+    page.get_by_role("button", name="Step on").or_(page.get_by_role("button", name="Show without")).click()
+    expect(page.locator(".sm3-lessonstale")).to_contain_text("does not answer")
+    expect(page.locator(".sm3-lesson h1")).to_contain_text("BERT-Large")
+    fresh = open_lesson(own_dashboard, "lesson=2")
+    expect(fresh.locator(".st-key-notice")).to_contain_text("does not answer")
