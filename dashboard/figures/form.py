@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dashboard.figures.form_fields import BLANK, NONE, Field, Kind, fields
+from dashboard.figures.form_labels import TAGS
 from dashboard.figures.form_text import read_json, read_pairs
 from dashboard.figures.paths import Json
 from sm3.remote.job_specs import JobSpec
@@ -44,7 +45,6 @@ MAIN = (
 """The fields that are always in sight, in this order; a recipe has those of them that are its own."""
 
 _RUN = "run"
-_TAGS = ("name", "kind")
 
 Faults = Mapping[str, tuple[str, ...]]
 """What is wrong, by the path of the field; '' has what belongs to no single one."""
@@ -121,7 +121,7 @@ def change(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
         if before == value:
             continue
         if isinstance(value, Mapping) and isinstance(before, Mapping):
-            is_other = any(before.get(tag) != value.get(tag) for tag in _TAGS)
+            is_other = any(before.get(tag) != value.get(tag) for tag in TAGS)
             patch[key] = value if is_other else change(before, value)
         else:
             patch[key] = value

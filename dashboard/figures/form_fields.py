@@ -48,7 +48,7 @@ class Field:
     """One input of the form.
 
     Attributes:
-        path: the field's dotted path, also its label and its name in ``--set``.
+        path: the field's dotted path, also its name in ``--set``.
         kind: what it takes.
         default: its value when untouched; None for an optional field, '' for one typed as text.
         options: what can be chosen, for a choice.
@@ -178,8 +178,7 @@ def _leaf(node: Mapping[str, Any], path: str, start: object) -> Field:
     default = node.get("default") if start is _ABSENT else start
     kind = node.get("type")
     if "enum" in node:
-        # Streamlit's help would show an enumeration's docstring beside its options.
-        return Field(path, Kind.CHOICE, default, options=tuple(node["enum"]))
+        return Field(path, Kind.CHOICE, default, options=tuple(node["enum"]), description=description)
     if kind == "boolean":
         return Field(path, Kind.BOOL, default, description=description)
     if kind in {"integer", "number"} and not (isinstance(default, int) and default > _LARGEST_INT):
@@ -223,7 +222,10 @@ def _resolve(node: Mapping[str, Any]) -> dict[str, Any]:
     """Returns ``node`` with its reference followed and an optional type taken for what it is when given."""
     more = {key: value for key, value in node.items() if key not in {"$ref", "anyOf"}}
     if "$ref" in node:
-        return _resolve(_schema()["$defs"][node["$ref"].rpartition("/")[2]]) | more
+        named = _resolve(_schema()["$defs"][node["$ref"].rpartition("/")[2]])
+        if "enum" in named:
+            named.pop("description", None)  # an enumeration's docstring tells nothing of this field
+        return named | more
     if "anyOf" in node:
         given = [option for option in node["anyOf"] if option.get("type") != "null"]
         if len(given) == 1 and len(node["anyOf"]) == 2:

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.figures.equivalents import Equivalents, cloned, equivalents
 from dashboard.figures.form import BLANK, Field, Kind, Reading, change, faults_at, fields, read, sections
+from dashboard.figures.form_labels import heading, label
 from dashboard.figures.labels import job_label, spec_label
 from dashboard.figures.paths import Json
 from dashboard.figures.plain import plain
@@ -78,8 +79,9 @@ def _form(start: JobSpec, original: JobView | None) -> None:
             _inputs(part, prefix, faults)
             continue
         wrong = sum(field.path in faults for field in part)
-        with st.expander(f"{name} · {wrong} to mend" if wrong else name, key=f"{prefix}section/{name}"):
-            _inputs(part, prefix, faults, within=name)
+        words = f"{heading(name)} · {wrong} to mend" if wrong else heading(name)
+        with st.expander(words, key=f"{prefix}section/{name}"):
+            _inputs(part, prefix, faults)
     for fault in faults.get("", ()):
         st.markdown(f":red[{plain(fault)}]")
     if refusal:
@@ -101,39 +103,37 @@ def _form(start: JobSpec, original: JobView | None) -> None:
     _show(cloned(original.id, patch, url) if original else equivalents(reading.spec, url))
 
 
-def _inputs(
-    form: Sequence[Field], prefix: str, faults: Mapping[str, Sequence[str]], within: str = ""
-) -> None:
+def _inputs(form: Sequence[Field], prefix: str, faults: Mapping[str, Sequence[str]]) -> None:
     """Draws one input a field, two a row, with what is wrong with it below."""
     for start in range(0, len(form), 2):
         for column, field in zip(st.columns(2, gap="small"), form[start : start + 2], strict=False):
             with column:
-                _input(field, f"{prefix}{field.path}", field.path.removeprefix(f"{within}."))
+                _input(field, f"{prefix}{field.path}", label(field.path))
                 for fault in faults.get(field.path, ()):
                     st.markdown(f":red[{plain(fault)}]")
 
 
-def _input(field: Field, key: str, label: str) -> Json:
-    about = field.description or None
+def _input(field: Field, key: str, name: str) -> Json:
+    about = f"`{field.path}`" + (f": {field.description}" if field.description else "")
     match field.kind:
         case Kind.CHOICE:
             index = field.options.index(field.default) if field.default in field.options else 0
-            return st.selectbox(label, field.options, index=index, key=key, help=about)
+            return st.selectbox(name, field.options, index=index, key=key, help=about)
         case Kind.MANY:
-            return st.multiselect(label, field.options, default=field.default, key=key, help=about)
+            return st.multiselect(name, field.options, default=field.default, key=key, help=about)
         case Kind.BOOL:
-            return st.toggle(label, value=bool(field.default), key=key, help=about)
+            return st.toggle(name, value=bool(field.default), key=key, help=about)
         case Kind.INT | Kind.COUNT:
-            named = f"{label}, how many" if field.kind is Kind.COUNT else label
+            named = f"{name}, how many" if field.kind is Kind.COUNT else name
             return st.number_input(named, key=key, help=about, step=1, **_numbers(field, int))
         case Kind.FLOAT:
             return st.number_input(
-                label, key=key, help=about, step=None, format="%g", **_numbers(field, float)
+                name, key=key, help=about, step=None, format="%g", **_numbers(field, float)
             )
         case Kind.PAIRS:
-            return st.text_area(label, value=field.default, key=key, help=about, height=80)
+            return st.text_area(name, value=field.default, key=key, help=about, height=80)
         case Kind.TEXT | Kind.JSON | Kind.VALUES:
-            return st.text_input(label, value=field.default, key=key, help=about, placeholder=_hint(field))
+            return st.text_input(name, value=field.default, key=key, help=about, placeholder=_hint(field))
 
 
 def _hint(field: Field) -> str | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from dashboard.figures import form_labels
 from dashboard.figures.form import BLANK, MAIN, Kind, change, faults_at, fields, read, sections
+from dashboard.figures.form_labels import label
 from sm3.remote.comparison_specs import merge
 from sm3.remote.job_specs import JobSpec
 from sm3.remote.optimizer_specs import AdamWSpec
@@ -101,6 +105,18 @@ def test_every_field_stands_once_under_one_heading_and_the_main_ones_first(spec:
     assert sorted(shown) == sorted({field.path for field in form})
     main = [path for path in MAIN if path in shown]
     assert shown[: len(main)] == main
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_no_two_fields_below_one_heading_are_called_alike(spec: JobSpec) -> None:
+    for name, part in sections(fields({}, spec)).items():
+        told = Counter((label(field.path), field.kind is Kind.COUNT) for field in part)
+        assert set(told.values()) <= {1}, (name, told)
+
+
+def test_doctests_of_the_labels() -> None:
+    done = doctest.testmod(form_labels)
+    assert (done.failed, done.attempted) == (0, 3)
 
 
 def test_choosing_another_variant_leaves_the_fields_of_the_first_behind() -> None:
