@@ -161,7 +161,7 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open
     assert errors == []
 
 
-KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "theme", "timing", "words"}
+KIT = {"axes", "dom", "export", "menu", "plotly", "sheet", "steps", "theme", "timing", "words"}
 
 
 @pytest.fixture

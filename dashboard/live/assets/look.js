@@ -6,7 +6,7 @@ import { ModeBar } from "./mode_bar.js";
 import { Past } from "./past.js";
 import { NOWHERE, readPlace, writePlace } from "./place.js";
 import { Scrubber } from "./scrubber.js";
-import { indexOf, numFrames, stepOf, stride } from "./steps.js";
+import { indexOf, numFrames, stepOf, stride } from "../kit/steps.js";
 
 const PLAY_EVERY_MS = 250;
 const ADDRESS_AFTER_MS = 300; // browsers refuse an address that changes with every pixel of a slider

@@ -2,7 +2,7 @@
 
 import { h, say } from "../kit/dom.js";
 import { count } from "../kit/words.js";
-import { indexOf, numFrames, stepOf } from "./steps.js";
+import { indexOf, numFrames, stepOf } from "../kit/steps.js";
 
 const TEXT = "\uFE0E"; // these signs as text, not as pictures
 

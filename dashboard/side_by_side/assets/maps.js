@@ -8,7 +8,7 @@ import { firstDrawn } from "../kit/timing.js";
 import { Sheet } from "../kit/sheet.js";
 import { readTheme, tint } from "../kit/theme.js";
 import { count } from "../kit/words.js";
-import { indexOf, numFrames, stepOf } from "../live/steps.js";
+import { indexOf, numFrames, stepOf } from "../kit/steps.js";
 import { arrange, entries, figure, readout, unpack, xaxisOf, yaxisOf } from "./panels.js";
 
 const cards = new WeakMap();
