@@ -37,7 +37,10 @@ class Muon(Rule[MuonSpec]):
             yield from self._adamw.kept(tensor)
 
     def working_bytes(self, tensor: TensorShape, step: Step) -> int:
-        """The update, three matrices in bfloat16 and two Gram matrices of the shorter side, roughly."""
+        """The update, three matrices in bfloat16 and two Gram matrices of the shorter side, roughly.
+
+        That is with oneDNN's products in bfloat16; a CPU without AVX-512 does without the room of the last two.
+        """
         if not self.takes(tensor):
             return self._adamw.working_bytes(tensor, step)
         short = min(tensor.shape)
