@@ -19,6 +19,13 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Sets what a control without words of its own is called, as its tip and for whoever cannot see it. */
+export function caption(control, text) {
+  if (control.title === text) return;
+  control.title = text;
+  control.setAttribute("aria-label", text);
+}
+
 /**
  * Returns a component's clean-up function: it runs `clean` only once `parent` has left the page.
  *

@@ -1,14 +1,13 @@
 // Where in the job the map looks: which statistic, which step, against which other step. It finds the frames for it, plays
 // them and keeps the address. What it draws with is scrubber.js and mode_bar.js.
 
+import { Player } from "../kit/player.js";
 import { write } from "./address.js";
 import { ModeBar } from "./mode_bar.js";
 import { Past } from "./past.js";
 import { NOWHERE, readPlace, writePlace } from "./place.js";
 import { Scrubber } from "./scrubber.js";
-import { indexOf, numFrames, stepOf, stride } from "../kit/steps.js";
 
-const PLAY_EVERY_MS = 250;
 const ADDRESS_AFTER_MS = 300; // browsers refuse an address that changes with every pixel of a slider
 
 export class Look {
@@ -17,12 +16,12 @@ export class Look {
     Object.assign(this, { changed, address });
     this.place = NOWHERE;
     this.problem = "";
-    this.playing = null;
+    this.player = new Player({ where: () => this.last, go: (step) => this.#go({ step }), changed: () => this.last && this.changed() });
     this.past = new Past({ say, came: changed });
     this.modes = new ModeBar((mode) => this.#go({ mode }));
     this.scrubber = new Scrubber({
       go: (step) => this.#move(step),
-      play: () => this.#play(!this.playing),
+      play: () => this.player.toggle(),
       pinA: (step) => this.#go({ a: step }),
       swap: () => this.#swap(),
     });
@@ -31,7 +30,7 @@ export class Look {
 
   /** Begins another job at the place `given`, as texts of the address. */
   open(given) {
-    this.#play(false);
+    this.player.stop();
     this.past.clear();
     this.last = null;
     ({ place: this.place, problem: this.problem } = readPlace(given));
@@ -50,7 +49,7 @@ export class Look {
 
   /** Stops playing; the page has left. */
   stop() {
-    this.#play(false);
+    this.player.stop();
     clearTimeout(this.writing);
   }
 
@@ -72,7 +71,7 @@ export class Look {
     const compares = other !== null && other.step !== frame?.step;
     const known = (at) => knownAt(at, tensor, store);
     this.last = { newest, every, shown, isPinned, isHere: frame !== null };
-    this.scrubber.draw({ newest, every, step: shown, isPinned, isReading: live !== null && frame === null, isPlaying: this.playing !== null, a });
+    this.scrubber.draw({ newest, every, step: shown, isPinned, isReading: live !== null && frame === null, isPlaying: this.player.isOn, a });
     const isReading = live !== null && (frame === null || (a !== null && other === null));
     return {
       tensor,
@@ -94,7 +93,7 @@ export class Look {
   }
 
   #move(step) {
-    this.#play(false);
+    this.player.stop();
     this.#go({ step });
   }
 
@@ -110,28 +109,8 @@ export class Look {
   #swap() {
     const { shown, newest } = this.last;
     const { a } = this.place;
-    this.#play(false);
+    this.player.stop();
     this.#go({ a: shown, step: a >= newest ? null : a });
-  }
-
-  #play(on) {
-    clearInterval(this.playing);
-    this.playing = null;
-    if (on && this.last) {
-      const { isPinned, newest, every } = this.last;
-      if (!isPinned) this.#go({ step: stepOf(0, every, newest) });
-      this.playing = setInterval(() => this.#tick(), PLAY_EVERY_MS);
-    }
-    if (this.last) this.changed();
-  }
-
-  #tick() {
-    const { shown, isHere, newest, every } = this.last;
-    if (!isHere) return; // the frame is on its way: nothing is skipped
-    const next = indexOf(shown, every, newest) + stride(numFrames(every, newest));
-    const step = stepOf(next, every, newest);
-    if (step >= newest) this.#move(null);
-    else this.#go({ step });
   }
 
   #write() {

@@ -1,6 +1,6 @@
 // The row below the map: from frame to frame, playing, and step A of a comparison.
 
-import { h, say } from "../kit/dom.js";
+import { caption, h, say } from "../kit/dom.js";
 import { count } from "../kit/words.js";
 import { indexOf, numFrames, stepOf } from "../kit/steps.js";
 
@@ -51,7 +51,7 @@ export class Scrubber {
     say(this.where, `${isPinned ? `${isReading ? "reading" : "pinned at"} ` : ""}step ${count(step)} of ${count(newest)}`);
     this.newest.style.visibility = isPinned ? "" : "hidden";
     say(this.play, `${isPlaying ? "▮▮" : "▶"}${TEXT}`);
-    name(this.play, isPlaying ? "Stop playing (space)" : isPinned ? "Play from here (space)" : "Play from the first frame (space)");
+    caption(this.play, isPlaying ? "Stop playing (space)" : isPinned ? "Play from here (space)" : "Play from the first frame (space)");
     this.play.setAttribute("aria-pressed", String(isPlaying));
     this.#drawA(a, frames, every, newest, step);
   }
@@ -59,7 +59,7 @@ export class Scrubber {
   #drawA(a, frames, every, newest, step) {
     const on = a !== null;
     say(this.pin, on ? `A ${count(Math.min(a, newest))}` : "Pin A");
-    name(this.pin, on ? `A is step ${count(Math.min(a, newest))}, B step ${count(step)}; press to make this step A` : "Hold this step as A, then move on to see what changed");
+    caption(this.pin, on ? `A is step ${count(Math.min(a, newest))}, B step ${count(step)}; press to make this step A` : "Hold this step as A, then move on to see what changed");
     this.pin.setAttribute("aria-pressed", String(on));
     this.mark.hidden = !on;
     for (const control of [this.swap, this.clear]) control.style.visibility = on ? "" : "hidden"; // its place is kept: nothing moves
@@ -97,10 +97,4 @@ export class Scrubber {
 
 function button(text, title, onclick) {
   return h("button", { type: "button", class: "sm3-chip", title, "aria-label": title, onclick }, text);
-}
-
-function name(control, text) {
-  if (control.title === text) return;
-  control.title = text;
-  control.setAttribute("aria-label", text);
 }
