@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 MAX_BINS = 256
 SHADOW_BINS = 32
-"""Bins a dim of accumulators of shadows."""
+"""Bins a dim of accumulators of shadows of three dims and more."""
 MAP_BINS = 64
-"""Bins a dim of maps of tightness and poison."""
+"""Bins a dim of maps of tightness and poison, and of matrices' accumulators of shadows."""
 
 
 Array = npt.NDArray[np.float32]

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from math import prod
 
 from sm3.covers import from_spec
-from sm3.probes.base import MAP_BINS, SHADOW_BINS
+from sm3.probes.accumulators import shadow_numbers
+from sm3.probes.base import MAP_BINS
 from sm3.remote.frames import MAX_FRAME_BYTES
 from sm3.remote.record_specs import ProbeName, RecordSpec, ShadowSpec, label_of
 
@@ -81,7 +82,7 @@ def _limit_faults(spec: RecordSpec, shapes: Shapes) -> Iterator[Fault]:
                 num_bytes += 4 * cover.num_accumulators(shape)
             except ValueError:
                 continue  # told elsewhere
-            frame_bytes += 4 * prod(min(size, SHADOW_BINS) for size in shape)
+            frame_bytes += 4 * shadow_numbers(cover, shape)
             if _matches(name, spec.truth):
                 frame_bytes += 4 * prod(min(size, MAP_BINS) for size in shape)
     if num_bytes > spec.shadow_limit_bytes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sm3 import SM3
 from sm3.covers import from_spec
+from sm3.probes.accumulators import shadow_numbers
 from sm3.probes.checks import record_faults
 from sm3.probes.recorder import Recorder
 from sm3.probes.sampled import SampledTruth
@@ -130,6 +131,31 @@ def test_memory_and_frames_stay_the_same_from_the_tenth_step_to_the_thousandth()
     train(model, optimizer, recorder, steps=990)
     last = (recorder.probe_bytes, {k: v.shape for k, v in recorder.read(1000, [0.1])[0].items()})
     assert first == last
+
+
+def test_a_frame_holds_no_more_of_a_shadow_than_was_foreseen_and_vectors_finer_than_maps() -> None:
+    shapes = {"long": (700,), "wide": (300, 70), "deep": (70, 3, 40)}
+    names = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in shapes.items()}
+    optimizer = SM3(list(names.items()), lr=0.1)
+    shadows = [{"cover": from_spec(c).spec(), "label": str(k), "vectors": True} for k, c in enumerate(COVERS)]
+    recorder = Recorder(optimizer, RecordSpec.model_validate({"shadows": shadows}))
+    for p in names.values():
+        p.grad = torch.ones_like(p)
+    recorder.before(1)
+    optimizer.step()
+    recorder.observe()
+    arrays = recorder.read(1, [0.1])[0]
+    for k, c in enumerate(COVERS):
+        for name, shape in shapes.items():
+            held = [
+                v
+                for key, v in arrays.items()
+                if key.startswith("accumulators@") and f"@{k}/" in key and key.endswith(f"/{name}")
+            ]
+            assert 0 < sum(v.size for v in held) <= shadow_numbers(from_spec(c), shape), (c, name)
+    assert arrays["accumulators@0/dim0/wide"].shape == (150,)  # slices: as many as the optimizer's own
+    assert arrays["accumulators@3/entries/wide"].shape == (60, 35)
+    assert max(arrays["accumulators@3/entries/deep"].shape) <= 32
 
 
 def test_every_fault_of_a_record_spec_is_named_at_once() -> None:
