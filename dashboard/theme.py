@@ -58,6 +58,9 @@ CSS = (
   .stApp h3 { font-size: 18px; padding: 0 0 8px; }
   [data-testid="stNumberInputStepDown"], [data-testid="stNumberInputStepUp"] { display: none; }
   [data-testid="stWidgetLabel"] p { font-size: 13px; }
+  [data-testid="stTooltipIcon"] { opacity: 0.5; transform: scale(0.85); }
+  [data-testid="stWidgetLabel"]:hover [data-testid="stTooltipIcon"],
+  [data-testid="stTooltipIcon"]:focus-within { opacity: 1; }
   .stApp [data-testid="stCode"] code { font-size: 13px; }
   .stApp [role="tab"][aria-selected="true"] { color: inherit !important; font-weight: 600; }
   .stApp [data-variant][data-selected="true"] { color: inherit !important; }
@@ -68,8 +71,9 @@ CSS = (
     content: "Loading the jobs…"; font-size: 28px; line-height: 1.2; opacity: 0.68; min-height: 480px;
   }
   .stApp button[data-variant][data-selected="true"] { color: inherit !important; font-weight: 600; }
-  .st-key-compare_controls > * { flex: 1 1 128px; min-width: 0; }
+  .st-key-compare_controls > * { flex: 1 1 112px; min-width: 0; }
   .st-key-compare_controls > :first-child { flex: 0 0 auto; }
+  .st-key-compare_controls > .st-key-compare-seed { flex: 0 1 80px; }
   .st-key-compare_controls > .st-key-compare-jobs { flex: 3 1 320px; }
   @media (max-width: 900px) {
     .st-key-compare_page [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-direction: column; }

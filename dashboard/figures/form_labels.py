@@ -28,6 +28,8 @@ def label(path: str) -> str:
 
     >>> label("optimizer.lr"), label("optimizer.cover.kind"), label("limits.memory_bytes")
     ('Learning rate', 'Cover', 'Memory, bytes')
+    >>> label("optimizer.beta2")
+    'β₂'
     >>> label("record.shadows.0.cover.tile")
     'Shadows 1 · cover · tile'
     """
@@ -55,4 +57,4 @@ def _words(part: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return text[0].upper() + text[1:] if text[0].isascii() else text  # β stays small
