@@ -129,8 +129,22 @@ def shown(facts: Sequence[Facts], contenders: Sequence[Contender], tensor: str, 
     return "tightness" if has else "nu"
 
 
-def panel(contender: Contender, facts: Facts, tensor: str, show: str) -> Panel:
-    """Returns the heatmap of one contender."""
+def panels(
+    contenders: Sequence[Contender], facts: Sequence[Facts], tensor: str, show: str
+) -> tuple[Panel, ...]:
+    """Returns the heatmaps of all contenders in bins of equal size: the largest of more entries would look looser."""
+    each = [panel(c, f, tensor, show) for c, f in zip(contenders, facts, strict=True)]
+    sizes = [p.widths for p in each if p.grid is not None]
+    if len(set(sizes)) < 2:
+        return tuple(each)
+    coarsest = (max(rows for rows, _ in sizes), max(columns for _, columns in sizes))
+    return tuple(panel(c, f, tensor, show, at_least=coarsest) for c, f in zip(contenders, facts, strict=True))
+
+
+def panel(
+    contender: Contender, facts: Facts, tensor: str, show: str, *, at_least: tuple[int, int] = (1, 1)
+) -> Panel:
+    """Returns the heatmap of one contender, in bins of ``at_least`` so many rows and columns."""
     grid, message = None, facts.missing
     extent, widths = (1, 1), (1, 1)
     if not message and facts.arrays is not None and facts.shape is not None:
@@ -145,7 +159,8 @@ def panel(contender: Contender, facts: Facts, tensor: str, show: str) -> Panel:
         else:
             # Of tightness NaN is an entry that was never touched; in ν it is a fault, and wins.
             largest = np.fmax if show == "tightness" else np.maximum
-            grid, widths = pooled(flat(np.asarray(found, np.float64), facts.shape, largest), extent)
+            matrix = flat(np.asarray(found, np.float64), facts.shape, largest)
+            grid, widths = pooled(matrix, extent, at_least, largest)
             if show == "nu":
                 with np.errstate(divide="ignore", invalid="ignore"):
                     grid = np.log10(grid)
@@ -186,19 +201,32 @@ def flat(values: Grid, shape: tuple[int, ...], largest: np.ufunc = np.maximum) -
     return values if values.ndim == 2 else values.reshape(1, -1)
 
 
-def pooled(grid: Grid, extent: tuple[int, int]) -> tuple[Grid, tuple[int, int]]:
-    """Returns the largest in each bin of a grid of at most 128², NaN winning, and how much of ``extent`` a bin spans.
+def pooled(
+    grid: Grid, extent: tuple[int, int], at_least: tuple[int, int] = (1, 1), largest: np.ufunc = np.maximum
+) -> tuple[Grid, tuple[int, int]]:
+    """Returns the largest in each bin of a grid of at most 128², and how many rows and columns a bin spans.
 
-    >>> grid, widths = pooled(np.arange(256.0)[None], (1, 1000))
+    Bins span ``at_least`` so many of ``extent``. Where these are no multiple of the grid's own, a bin counts every one
+    that it overlaps.
+
+    >>> grid, widths = pooled(np.arange(256.0)[None], (1, 1024))
     >>> grid.shape, float(grid[0, 0]), widths
     ((1, 128), 1.0, (1, 8))
+    >>> pooled(np.arange(5.0)[None], (1, 10), (1, 3))
+    (array([[1., 2., 4., 4.]]), (1, 3))
     """
     widths = []
     for axis, count in enumerate(grid.shape):
-        each = ceil(count / MAX_BINS)
-        widths.append(ceil(extent[axis] / max(1, count)) * each)
-        if each > 1:
-            grid = np.maximum.reduceat(grid, np.arange(0, count, each), axis=axis)
+        own = ceil(extent[axis] / max(1, count))
+        width = max(own * ceil(count / MAX_BINS), at_least[axis])
+        if width > own:
+            starts = range(0, extent[axis], width)
+            parts = [
+                grid.take(range(start // own, min(count, ceil((start + width) / own))), axis)
+                for start in starts
+            ]
+            grid = np.stack([largest.reduce(part, axis=axis) for part in parts], axis)
+        widths.append(width)
     return grid, (widths[0], widths[1])
 
 

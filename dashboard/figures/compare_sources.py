@@ -46,6 +46,7 @@ class Asked:
         covers: keys of the contenders to show; none: the first six.
         tensor: name of the tensor that is shown, or ''.
         step: the step that is shown; None: the newest.
+        seed: of a race, the seed whose jobs the maps show; None: the first.
         show: ``tightness`` or ``nu``; '': the first of them that is recorded.
         reference: key of the contender that the others are compared with, or ''.
         series: the loss that is drawn, ``val_loss`` or ``loss``; '': validation where there are a few.
@@ -58,6 +59,7 @@ class Asked:
     covers: tuple[str, ...] = ()
     tensor: str = ""
     step: int | None = None
+    seed: int | None = None
     show: str = ""
     reference: str = ""
     series: str = ""
@@ -107,12 +109,17 @@ def asked(query: Mapping[str, Sequence[str]]) -> Asked:
             return ""
         return given
 
-    step_text = one("step")
-    step = int(step_text) if step_text.isdecimal() and len(step_text) < 16 else None
-    if step_text and step is None:
-        faults.append(
-            f"The address asks for step {step_text[:80]!r}, which is no number: the newest is shown."
-        )
+    def number(name: str, usual: str, digits: int) -> int | None:
+        given = one(name)
+        if given.isdecimal() and given.isascii() and len(given) <= digits:
+            return int(given)
+        if given:
+            faults.append(
+                f"The address asks for {name} {given[:80]!r}, which is no number: {usual} is shown."
+            )
+        return None
+
+    step, seed = number("step", "the newest", 15), number("seed", "the first", 19)
     jobs = tuple(dict.fromkeys(filter(None, query.get("job", ()))))
     if len(jobs) > MAX_JOBS:
         faults.append(f"The address names {len(jobs)} jobs; the first {MAX_JOBS} are looked at.")
@@ -127,6 +134,7 @@ def asked(query: Mapping[str, Sequence[str]]) -> Asked:
         covers=tuple(dict.fromkeys(filter(None, query.get("cover", ())))),
         tensor=one("tensor"),
         step=step,
+        seed=seed,
         show=one("show", ("tightness", "nu")),
         reference=one("reference"),
         series=one("series", ("val_loss", "loss")),
@@ -150,13 +158,14 @@ def _shadow_name(shadow: ShadowSpec) -> str:
     return "AdaGrad (truth)" if is_truth else label_of(shadow)
 
 
-def of_race(race: ComparisonView, jobs: Sequence[JobView]) -> tuple[Contender, ...]:
-    """Returns the variants of ``race``; maps show each one's job at the first seed that is still there."""
+def of_race(race: ComparisonView, jobs: Sequence[JobView], seed: int | None = None) -> tuple[Contender, ...]:
+    """Returns the variants of ``race``; maps show each one's job at ``seed``, else at the first that is still there."""
     known = {job.id: job for job in jobs}
     found = []
     for place, variant in enumerate(race.variants):
         own = tuple(known[job_id] for job_id in variant.jobs if job_id in known)
-        found.append(Contender(variant.name, variant.name, place, own[0] if own else None, None, own))
+        shown = next((job for job in own if job.spec.seed == seed), own[0] if own else None)
+        found.append(Contender(variant.name, variant.name, place, shown, None, own))
     return tuple(found)
 
 

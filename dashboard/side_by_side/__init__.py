@@ -1,7 +1,7 @@
 """Heatmaps side by side as a Streamlit component: one scale, one zoom, one crosshair, one step.
 
-One Plotly figure with a subplot a panel, arranged by the width there is. It asks back by trigger values: ``step`` (a
-number, or null for the newest) and ``show`` (``tightness`` or ``nu``).
+One Plotly figure with a subplot a panel, arranged by the width there is. It asks back by trigger values: ``step`` (an
+object of ``step``, null for the newest, and ``isPlaying``) and ``show`` (``tightness`` or ``nu``).
 """
 
 from __future__ import annotations

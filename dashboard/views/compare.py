@@ -15,6 +15,7 @@ from sm3.remote.client import ServiceError
 
 _LAST = "compare/last"
 _FRESH = "compare/fresh"
+_AGAIN = "compare/again"  # the page runs again only for its timer
 _REFRESH_S = 3
 
 
@@ -36,6 +37,8 @@ class _View:
 
 def page() -> None:
     """Draws the page."""
+    if not st.session_state.pop(_AGAIN, False):
+        compare_pick.end_playing()
     with st.container(key="compare_page"):
         view = _fetched()
         if view is None:
@@ -56,6 +59,7 @@ def _comparison(is_timed: bool) -> None:
         return
     _draw(view)
     if is_timed != view.may_change:
+        st.session_state[_AGAIN] = True
         st.rerun()  # the whole page, so that its timer stops or starts
 
 
@@ -65,7 +69,7 @@ def _fetched() -> _View | None:
         client = session.client()
         there = choices(client)
         query = {name: st.query_params.get_all(name) for name in st.query_params}
-        want = settled(asked(query), there.races, there.jobs)
+        want = compare_pick.played(settled(asked(query), there.races, there.jobs))
         compare_pick.write(**address(want))  # so that the link still shows this when there are newer ones
         found = find(client, want)
         view = _View(want, there, found, read(client, want, found) if found.shown else None)

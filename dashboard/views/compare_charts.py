@@ -14,7 +14,7 @@ from dashboard.figures.compare_losses import (
     differences_of_race,
     losses_chart,
 )
-from dashboard.figures.compare_maps import panel, scale, shown
+from dashboard.figures.compare_maps import panels, scale, shown
 from dashboard.figures.compare_pareto import Point, breadth, pareto_chart
 from dashboard.figures.compare_settings import settings_chart
 from dashboard.figures.compare_sources import Asked, Contender, Source
@@ -62,7 +62,7 @@ def draw(want: Asked, found: Found, recorded: Recorded) -> None:
 def _maps(want: Asked, found: Found, recorded: Recorded) -> None:
     tensor = recorded.tensor
     show = shown(recorded.facts, found.shown, tensor, want.show)
-    panels = [panel(c, f, tensor, show) for c, f in zip(found.shown, recorded.facts, strict=True)]
+    drawn = panels(found.shown, recorded.facts, tensor, show)
     jobs = [c.job for c in found.shown if c.job is not None]
     shape = recorded.tensors.get(tensor, ())
     rows = tuple(
@@ -85,9 +85,9 @@ def _maps(want: Asked, found: Found, recorded: Recorded) -> None:
     side_by_side.mount(
         side_by_side.Maps(
             title=what,
-            alt=f"{what} of {tensor} under {len(panels)} covers on one scale. {said}.",
-            panels=panels,
-            scale=scale(panels, show),
+            alt=f"{what} of {tensor} under {len(drawn)} covers on one scale. {said}.",
+            panels=drawn,
+            scale=scale(drawn, show),
             show=show,
             steps=steps,
             axes=("row", "column") if len(shape) > 1 else ("", "entry"),
@@ -109,8 +109,9 @@ def _maps(want: Asked, found: Found, recorded: Recorded) -> None:
 
 
 def _pick_step() -> None:
-    step = side_by_side.asked_for("step")
-    compare_pick.write(step=None if step is None else str(int(step)))
+    asked = side_by_side.asked_for("step")
+    if asked:
+        compare_pick.write_step(asked["step"], is_playing=asked["isPlaying"])
 
 
 def _pick_show() -> None:

@@ -108,10 +108,19 @@ def find(client: Client, want: Asked) -> Found:
     if want.source is Source.RACE:
         race = _if_there(lambda: client.comparison(want.race), said, f"race {want.race[:80]!r}")
         jobs = client.jobs(comparison=race.id, limit=64).items if race else ()
-        contenders = of_race(race, jobs) if race else ()
+        contenders = of_race(race, jobs, want.seed) if race else ()
         gone = [c.name for c in contenders if c.job is None]
         if gone:
             said.append(f"All jobs of {', '.join(gone)} were deleted.")
+        if race and want.seed is not None and want.seed not in race.seeds:
+            seeds = ", ".join(map(str, race.seeds))
+            said.append(f"No seed here is {want.seed}; there are {seeds}: the first is shown.")
+        elif want.seed is not None:
+            said.extend(
+                f"The job of {c.name} at seed {want.seed} was deleted: its map is of seed {c.job.spec.seed}."
+                for c in contenders
+                if c.job is not None and c.job.spec.seed != want.seed
+            )
     else:
         wanted = want.jobs[:1] if want.source is Source.SHADOWS else want.jobs
         found = [_if_there(partial(client.job, j), said, f"job {j[:80]!r}") for j in wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from dashboard.figures.compare_words import glyph
 from dashboard.figures.labels import job_label
 from dashboard.views.compare_fetch import Choices, Found, Recorded
 
+_PLAYED = "compare/played"
 _SOURCES = {Source.SHADOWS: "Shadows of a job", Source.RACE: "Race", Source.JOBS: "Jobs by hand"}
 
 
@@ -37,6 +39,17 @@ def controls(want: Asked, there: Choices, found: Found, recorded: Recorded | Non
                 recorded.tensor,
                 lambda name: f"{name}  {' × '.join(map(str, shapes.get(name, ())))}",
                 lambda: write(tensor=_value("tensor")),
+            )
+        if found.race is not None and len(found.race.seeds) > 1:
+            seeds = [str(seed) for seed in found.race.seeds]
+            _one(
+                "seed",
+                "Seed",
+                seeds,
+                str(want.seed) if str(want.seed) in seeds else seeds[0],
+                str,
+                lambda: write(seed=_value("seed")),
+                about="Whose jobs the maps show; losses are of all seeds.",
             )
         if want.source is not Source.SHADOWS and recorded is not None:
             keys = {c.key: c.name for c in found.contenders}
@@ -69,13 +82,34 @@ def reference_key(want: Asked, found: Found) -> str:
 
 
 def write(**changed: str | Sequence[str] | None) -> None:
-    """Writes choices into the address; None or '' takes one out."""
+    """Writes choices into the address; None or '' takes one out. A chosen step ends the playing of steps."""
+    if "step" in changed:
+        end_playing()
     for name, value in changed.items():
         wanted = [part for part in ([value] if isinstance(value, str) else value or ()) if part]
         if not wanted:
             st.query_params.pop(name, None)
         elif wanted != st.query_params.get_all(name):
             st.query_params[name] = wanted
+
+
+def write_step(step: int | None, *, is_playing: bool) -> None:
+    """Goes to ``step``, None being the newest; into the address only once playing is over, for "back" to skip it."""
+    if is_playing and step is not None:
+        st.session_state[_PLAYED] = int(step)
+    else:
+        write(step=None if step is None else str(int(step)))
+
+
+def played(want: Asked) -> Asked:
+    """Returns ``want`` at the step that playing has come to."""
+    step: int | None = st.session_state.get(_PLAYED)
+    return want if step is None else replace(want, step=step)
+
+
+def end_playing() -> None:
+    """Goes back to the step of the address: the page was opened, or opened again."""
+    st.session_state.pop(_PLAYED, None)
 
 
 def _whose(want: Asked, there: Choices, found: Found) -> None:
@@ -118,7 +152,7 @@ def _whose(want: Asked, there: Choices, found: Found) -> None:
             )
 
 
-_FORGET = {"cover": None, "reference": None, "step": None}
+_FORGET = {"cover": None, "reference": None, "step": None, "seed": None}
 
 
 def _one(
@@ -130,13 +164,14 @@ def _one(
     call: Callable[[], None],
     *,
     segmented: bool = False,
+    about: str | None = None,
 ) -> None:
     key = f"compare/{name}"
     st.session_state[key] = chosen if chosen in options else None
     if segmented:
         st.segmented_control(label, options, format_func=words, key=key, on_change=call)
     else:
-        st.selectbox(label, options, format_func=words, key=key, on_change=call)
+        st.selectbox(label, options, format_func=words, key=key, on_change=call, help=about)
 
 
 def _many(name: str, label: str, options: list[str], chosen: list[str], words: Callable[[str], str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import doctest
 import struct
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dashboard.figures.compare_maps import Facts, nu_of, panel, pooled, scale, shown
+from dashboard.figures import compare_maps
+from dashboard.figures.compare_maps import Facts, nu_of, panel, panels, pooled, scale, shown
 from dashboard.figures.compare_settings import differing, settings_chart
 from dashboard.figures.compare_sources import (
     Asked,
@@ -29,6 +31,7 @@ from dashboard.figures.compare_sources import (
 )
 from dashboard.figures.compare_words import markup
 from dashboard.figures.race import COVERS, TRUTH_LIMIT_BYTES, USUAL, base_of, race_of, shadows_of
+from sm3.remote.comparison_views import VariantView
 from sm3.remote.job_specs import JobSpec
 from tests.dashboard.compare_cases import (
     SHADOWED,
@@ -46,14 +49,30 @@ class TestWhatTheAddressAsksFor:
         assert asked({}).source is None
 
     def test_what_it_cannot_mean_is_told_and_left_out(self) -> None:
-        found = asked({"source": ["pairs"], "show": ["rate"], "step": ["-3"], "series": ["accuracy"]})
-        assert (found.source, found.show, found.step, found.series) == (None, "", None, "")
-        assert len(found.faults) == 4
+        found = asked({
+            "source": ["pairs"],
+            "show": ["rate"],
+            "step": ["-3"],
+            "series": ["accuracy"],
+            "seed": ["٣"],
+        })
+        assert (found.source, found.show, found.step, found.series, found.seed) == (None, "", None, "", None)
+        assert len(found.faults) == 5
         assert all("The address asks for" in fault for fault in found.faults)
 
     @given(
         st.dictionaries(
-            st.sampled_from(["source", "race", "job", "cover", "tensor", "step", "show", "reference"]),
+            st.sampled_from([
+                "source",
+                "race",
+                "job",
+                "cover",
+                "tensor",
+                "step",
+                "show",
+                "reference",
+                "seed",
+            ]),
             st.lists(st.text(max_size=30), max_size=4),
         )
     )
@@ -94,6 +113,21 @@ class TestContenders:
         assert there.job is not None
         assert gone.job is None
         assert gone.jobs == ()
+
+    def test_maps_of_a_race_are_of_the_seed_that_is_asked_for(self) -> None:
+        jobs = [job(name, seed=seed) for name, seed in (("a", 0), ("b", 7), ("c", 0))]
+        asked_for = race(jobs=("a", "c")).model_copy(
+            update={
+                "variants": tuple(
+                    VariantView(name=name, jobs=ids)
+                    for name, ids in (("slices", ("a", "b")), ("whole", ("c", None)))
+                )
+            }
+        )
+        for seed, expected in ((None, ["a", "c"]), (0, ["a", "c"]), (7, ["b", "c"]), (5, ["a", "c"])):
+            found = of_race(asked_for, jobs, seed)
+            assert [c.job.id for c in found if c.job] == expected
+            assert [len(c.jobs) for c in found] == [2, 1]
 
     def test_jobs_are_called_by_what_tells_them_apart(self) -> None:
         jobs = [
@@ -156,6 +190,33 @@ class TestMaps:
                 worst = full[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].max()
                 told = found.grid[i, j]
                 assert np.isnan(told) if worst == 0 else np.isclose(10**told, worst, rtol=1e-6)
+
+    @given(VECTORS, VECTORS)
+    def test_all_are_drawn_in_bins_of_equal_size_that_hide_nothing(
+        self, row: np.ndarray[Any, Any], column: np.ndarray[Any, Any]
+    ) -> None:
+        own, blocks, adagrad = of_shadows(SHADOWED)
+        full = np.minimum(row[:, None], column[None, :])
+        arrays = {
+            "accumulators/dim0/w": pool(row, 256),
+            "accumulators/dim1/w": pool(column, 256),
+            f"accumulators{blocks.at}/entries/w": pool(pool(full, 64).T, 64).T,
+        }
+        facts = Facts(shape=full.shape, arrays=arrays)
+        fine, coarse, nothing = panels((own, blocks, adagrad), [facts] * 3, "w", "nu")
+        assert nothing.message
+        assert fine.edges() == coarse.edges()
+        assert fine.grid is not None
+        assert coarse.grid is not None
+        bins = np.arange(len(row)) // coarse.widths[0]
+        with np.errstate(divide="ignore"):
+            worst = np.log10(full.max(axis=1).astype(np.float64))
+        told = np.nan_to_num(fine.grid, nan=-np.inf).max(axis=1)
+        assert (told[bins] >= worst - 1e-6).all()
+        # What the fine one tells beyond the coarse one lies in a bin of 256 across an edge of the 64's.
+        assert (told >= np.nan_to_num(coarse.grid, nan=-np.inf).max(axis=1) - 1e-6).all()
+        if all(n <= 64 or n % 256 == 0 for n in full.shape):
+            np.testing.assert_array_equal(fine.grid, coarse.grid)
 
     def test_a_cover_of_rows_alone_leaves_the_columns_alone(self) -> None:
         found = nu_of({"accumulators@rows/dim0/w": np.array([1.0, 2.0])}, "@rows", "w", (2, 3))
@@ -236,8 +297,15 @@ class TestMaps:
 
 
 def pool(values: np.ndarray[Any, Any], bins: int) -> np.ndarray[Any, Any]:
+    """Returns ``values``, max-pooled along their first dim."""
     width = -(-len(values) // bins)
     return np.maximum.reduceat(values, np.arange(0, len(values), width))
+
+
+def test_doctests_of_the_maps() -> None:
+    done = doctest.testmod(compare_maps)
+    assert done.failed == 0
+    assert done.attempted > 5
 
 
 def test_names_never_become_markup() -> None:

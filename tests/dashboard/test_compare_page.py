@@ -164,6 +164,45 @@ def test_from_a_finished_race_to_which_cover_holds(
     assert again.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
+def test_steps_play_to_the_newest_and_only_where_they_end_is_in_the_address(
+    dashboard: RunningDashboard, race: ComparisonView, open_page: OpenPage
+) -> None:
+    page = open_page(f"{dashboard.url}/compare?source=race&race={race.id}&tensor={QKV}")
+    wait_for_maps(page)
+    page.evaluate("""() => {
+      const root = document.querySelector(".sm3-maps");
+      window.seen = [];
+      new MutationObserver(() => window.seen.push(root.dataset.step)).observe(root, { attributeFilter: ["data-step"] });
+    }""")
+    entries = page.evaluate("history.length")
+    play = page.get_by_role("button", name="Play from the first frame (space)")
+    play.click()
+    expect(page.get_by_role("button", name="Stop playing (space)")).to_be_visible()
+    expect(play).to_be_visible()  # again
+    expect(page.get_by_role("button", name="newest", exact=True)).to_have_attribute("aria-pressed", "true")
+    steps = [int(step) for step in page.evaluate("seen")]
+    assert [step for step, before in zip(steps, [None, *steps], strict=False) if step != before] == [
+        1,
+        5,
+        10,
+        15,
+        20,
+    ]
+    assert page.evaluate("history.length") == entries
+    assert "step=" not in page.url
+
+    page.get_by_label("Step", exact=True).press(" ")
+    page.wait_for_function("document.querySelector('.sm3-maps').dataset.step !== '20'")
+    page.get_by_label("Step", exact=True).press(" ")
+    page.wait_for_url(re.compile(r"step=\d+"))
+    held = re.search(r"step=(\d+)", page.url)
+    assert held
+    assert 1 <= int(held[1]) < 20
+    page.wait_for_function("(step) => document.querySelector('.sm3-maps').dataset.step === step", arg=held[1])
+    page.wait_for_timeout(1000)
+    assert state(page)["step"] == int(held[1])
+
+
 def test_what_the_address_names_and_is_not_there_is_told(
     dashboard: RunningDashboard, race: ComparisonView, open_page: OpenPage
 ) -> None:

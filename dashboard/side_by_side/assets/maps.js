@@ -1,8 +1,9 @@
 // Heatmaps side by side in a card: one scale, one zoom, one crosshair, one step. It outlives Streamlit's reruns.
 
 import { axisOf, OPTIONS, positionIn } from "../kit/axes.js";
-import { h, say, whenGone } from "../kit/dom.js";
+import { caption, h, say, whenGone } from "../kit/dom.js";
 import { ChartMenu } from "../kit/menu.js";
+import { Player } from "../kit/player.js";
 import { loadPlotly } from "../kit/plotly.js";
 import { firstDrawn } from "../kit/timing.js";
 import { Sheet } from "../kit/sheet.js";
@@ -12,6 +13,8 @@ import { indexOf, numFrames, stepOf } from "../kit/steps.js";
 import { arrange, entries, figure, readout, unpack, xaxisOf, yaxisOf } from "./panels.js";
 
 const cards = new WeakMap();
+const TEXT = "\uFE0E"; // these signs as text, not as pictures
+const PICTURES = 60; // each is one run of the page, and a frame of each job
 const MODES = [["tightness", "tightness", "log2(ν/γ): 0 bits are as good as AdaGrad"], ["nu", "ν", "the bound itself, on a log scale"]];
 
 export default function maps({ data, parentElement, setTriggerValue }) {
@@ -34,13 +37,16 @@ class Maps {
     this.Plotly = null;
     this.at = null; // {row, column} under the pointer
     this.range = null;
+    this.wanted = undefined; // the step that was asked for and has not come; null is the newest
+    this.player = new Player({ where: () => this.#where(), go: (step) => this.#go(step), changed: () => this.#drawScrub(), pictures: PICTURES });
     this.title = h("h2", {});
     this.switch = h("span", { class: "sm3-switch", role: "group", "aria-label": "What the maps show" },
       ...MODES.map(([mode, text, title]) => h("button", { type: "button", class: "sm3-chip", dataset: { mode }, title, onclick: () => this.ask("show", mode) }, text)));
-    this.slider = h("input", { type: "range", "aria-label": "Step", oninput: () => this.#dragStep(Number(this.slider.value)), onchange: () => this.#pickStep(Number(this.slider.value)) });
+    this.slider = h("input", { type: "range", "aria-label": "Step", oninput: () => this.#dragStep(Number(this.slider.value)), onchange: () => this.#pickStep(Number(this.slider.value)), onkeydown: (event) => this.#key(event) });
+    this.play = h("button", { type: "button", class: "sm3-chip", onclick: () => this.#togglePlay() });
     this.step = h("output", {});
-    this.latest = h("button", { type: "button", class: "sm3-chip", title: "Follow the newest step", onclick: () => this.ask("step", null) }, "newest");
-    this.scrub = h("span", { class: "sm3-scrub" }, this.slider, this.step, this.latest);
+    this.latest = h("button", { type: "button", class: "sm3-chip", title: "Follow the newest step", onclick: () => this.#pick(null) }, "newest");
+    this.scrub = h("span", { class: "sm3-scrub" }, this.play, this.slider, this.step, this.latest);
     this.plot = h("div", { class: "sm3-plot sm3-sidebyside", role: "img", tabIndex: 0, onmousemove: (event) => this.#point(event), onmouseleave: () => this.#leave(), onkeydown: (event) => this.#walk(event) });
     this.under = h("div", {});
     this.over = h("div", {});
@@ -68,6 +74,7 @@ class Maps {
   update(data) {
     const isSame = this.data?.revision === data.revision;
     this.data = data;
+    if (!isSame || data.steps.shown === this.wanted) this.wanted = undefined;
     this.grids = data.panels.map(({ z }) => (z ? unpack(z) : null));
     const { low, high } = data.scale;
     // While the same thing is shown the scale only widens, so that a colour keeps its meaning from step to step.
@@ -86,6 +93,7 @@ class Maps {
 
   /** Frees what Plotly holds; the page has left. */
   destroy() {
+    this.player.stop();
     this.watch.disconnect();
     if (this.Plotly) this.Plotly.purge(this.plot);
     this.element.remove();
@@ -128,6 +136,10 @@ class Maps {
     const { newest, every, shown } = this.data.steps;
     this.scrub.hidden = newest === 0;
     this.latest.setAttribute("aria-pressed", String(shown === null));
+    this.play.disabled = numFrames(every, newest) < 2;
+    say(this.play, `${this.player.isOn ? "▮▮" : "▶"}${TEXT}`);
+    caption(this.play, this.player.isOn ? "Stop playing (space)" : shown === null ? "Play from the first frame (space)" : "Play from here (space)");
+    this.play.setAttribute("aria-pressed", String(this.player.isOn));
     if (this.isDragging) return;
     Object.assign(this.slider, { min: "0", max: String(Math.max(0, numFrames(every, newest) - 1)), step: "1" });
     this.slider.value = String(indexOf(shown ?? newest, every, newest));
@@ -139,8 +151,37 @@ class Maps {
     this.slider.setAttribute("aria-valuetext", `step ${step}`);
   }
 
+  #where() {
+    if (!this.data) return null;
+    const { newest, every, shown } = this.data.steps;
+    return { newest, every, shown: shown ?? newest, isPinned: shown !== null, isHere: this.wanted === undefined };
+  }
+
+  #go(step) {
+    this.wanted = step;
+    this.ask("step", { step, isPlaying: this.player.isOn });
+  }
+
+  #pick(step) {
+    this.player.stop();
+    this.#go(step);
+  }
+
+  #togglePlay() {
+    const wasOn = this.player.isOn;
+    this.player.toggle();
+    if (wasOn) this.#go(this.wanted === undefined ? this.data.steps.shown : this.wanted); // now into the address, too
+  }
+
+  #key(event) {
+    if (event.key !== " " || this.play.disabled) return;
+    event.preventDefault();
+    this.#togglePlay();
+  }
+
   #dragStep(index) {
     this.isDragging = true;
+    this.player.stop();
     const { every, newest } = this.data.steps;
     this.#sayStep(stepOf(index, every, newest));
   }
@@ -149,7 +190,7 @@ class Maps {
     this.isDragging = false;
     const { every, newest } = this.data.steps;
     const step = stepOf(index, every, newest);
-    this.ask("step", step >= newest ? null : step); // at its end the slider follows the newest
+    this.#pick(step >= newest ? null : step); // at its end the slider follows the newest
   }
 
   #drawHatch() {
