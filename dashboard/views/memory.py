@@ -5,6 +5,7 @@ Its address holds all of it: ``model`` or ``job``, and each control that is not 
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import get_args
 
 import streamlit as st
@@ -30,18 +31,27 @@ _FOUND = "memory/found"
 _JOB = "job/"
 _VIEWS = ("state", "peak")
 _KEPT_S = 600
+_TIMED = "memory/timed"
 _REFRESH_S = 10
 
 
 def page() -> None:
     """Draws the page."""
     with st.container(key="memory_page"):
-        # What a job measured changes while it trains; what shapes predict does not.
-        st.fragment(_memory, run_every=_REFRESH_S if st.query_params.get("job") else None)()
+        is_timed = st.session_state.get(_TIMED, bool(st.query_params.get("job")))
+        st.fragment(_refreshed, run_every=_REFRESH_S if is_timed else None)(is_timed)
 
 
-def _memory() -> None:
+def _refreshed(is_timed: bool) -> None:
     """Everything; a fragment, so that a changed control redraws nothing else."""
+    may_change = _memory()
+    if may_change != is_timed:
+        st.session_state[_TIMED] = may_change
+        st.rerun()  # the whole page, so that its timer stops or starts
+
+
+def _memory() -> bool:
+    """Returns whether asking again may tell something new: what a job measured changes while it trains."""
     title, strip = st.container(), st.container(key="memory_strip", horizontal=True)
     client = session.client()
     away: Unreachable | None = None
@@ -50,7 +60,7 @@ def _memory() -> None:
     except session.Failure as error:
         if _FOUND not in st.session_state or isinstance(error, ServiceError):
             _instead(error, title)
-            return
+            return _may_pass(error)
         # The controls stay: Streamlit takes what is not drawn out of the address.
         found, away = st.session_state[_FOUND], error
     st.session_state[_FOUND] = found
@@ -70,14 +80,22 @@ def _memory() -> None:
                 answers = _answers(client, asked, job)
     except (ValueError, *session.Failure) as error:
         _instead(error, title)
-        return
+        return _may_pass(error)
     if away is not None:
         _instead(away, title)
-        return
+        return True
     st.session_state[_LAST] = (answers, what_if, whole, tiles)
     with title:
         _heading(answers)
     _draw(answers, what_if, whole=whole, tiles=tiles)
+    return job is not None and not job.state.is_final
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same question may be answered later: nobody answered, or the service itself failed."""
+    return isinstance(error, Unreachable) or (
+        isinstance(error, ServiceError) and error.problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    )
 
 
 def _instead(error: Exception, title: DeltaGenerator) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from sm3.remote.wire import JobView
-from tests.conftest import RunningService, free_port
+from tests.conftest import RunningService, free_port, tiny_job
 from tests.dashboard.conftest import OpenPage, RunningDashboard
 from tests.server.conftest import done
 
@@ -109,6 +109,19 @@ def test_a_job_is_predicted_and_measured_with_what_it_means(app: AppTest, done: 
     assert "Fp32 momentum:" in words(app)
     app.selectbox(key="momentum").set_value("none").run()
     assert "# SM3 would keep 47.6 KiB of state" in words(app)
+
+
+def test_a_job_is_asked_about_again_only_while_it_can_change_also_when_picked_on_the_page(
+    app: AppTest, service: RunningService, done: JobView
+) -> None:
+    with service.client as client:
+        job = client.launch(tiny_job(steps=1_000_000))
+        app.run()
+        for picked, may_change in ((done, False), (job, True), (done, False)):
+            app.selectbox(key="memory/pick").set_value(f"job/{picked.id}").run()
+            assert app.session_state["memory/timed"] is may_change
+        client.cancel(job.id)
+    service.wait_for(job.id, lambda job: job.state.is_final)
 
 
 def test_a_service_that_goes_away_leaves_the_last_view_marked_stale(
