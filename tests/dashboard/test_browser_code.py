@@ -289,3 +289,26 @@ def test_thinning_keeps_the_extremes(call: Call) -> None:
     thin = call("series", "m.thin({steps: a.map((_, i) => i), values: a}, 1000).values", values)
     assert len(thin) <= 1100
     assert (min(thin), max(thin)) == (min(values), max(values))
+
+
+def test_steps_are_where_frames_are(call: Call) -> None:
+    for every, newest, steps in (
+        (10, 43, [1, 10, 20, 30, 40, 43]),
+        (10, 40, [1, 10, 20, 30, 40]),
+        (1, 4, [1, 2, 3, 4]),
+        (10, 1, [1]),
+        (10, 7, [1, 7]),
+        (10, 0, []),
+    ):
+        found, back, between = call(
+            "steps",
+            """(() => {
+              const { every, newest } = a;
+              const all = Array.from({length: m.numFrames(every, newest)}, (_, i) => m.stepOf(i, every, newest));
+              return [all, all.map((step) => m.indexOf(step, every, newest)), m.indexOf(15, every, newest)];
+            })()""",
+            {"every": every, "newest": newest},
+        )
+        assert found == steps
+        assert back == list(range(len(steps)))
+        assert between == max(0, sum(step <= 15 for step in steps) - 1)

@@ -305,29 +305,6 @@ def test_an_answer_about_the_past_is_told_from_news(call: Call, trained: list[Kn
     assert nothing == ["stored", 7, "w", None, None, False]
 
 
-def test_steps_are_where_frames_are(call: Call) -> None:
-    for every, newest, steps in (
-        (10, 43, [1, 10, 20, 30, 40, 43]),
-        (10, 40, [1, 10, 20, 30, 40]),
-        (1, 4, [1, 2, 3, 4]),
-        (10, 1, [1]),
-        (10, 7, [1, 7]),
-        (10, 0, []),
-    ):
-        found, back, between = call(
-            "steps",
-            """(() => {
-              const { every, newest } = a;
-              const all = Array.from({length: m.numFrames(every, newest)}, (_, i) => m.stepOf(i, every, newest));
-              return [all, all.map((step) => m.indexOf(step, every, newest)), m.indexOf(15, every, newest)];
-            })()""",
-            {"every": every, "newest": newest},
-        )
-        assert found == steps
-        assert back == list(range(len(steps)))
-        assert between == max(0, sum(step <= 15 for step in steps) - 1)
-
-
 def test_an_address_is_read_back_and_nonsense_is_told(call: Call) -> None:
     read = "m.readPlace(a)"
     assert call("place", read, {"show": "rate", "step": "400", "a": "1"}) == {
