@@ -29,6 +29,10 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+)  # the same engine; the first does without a browser around it
 START_TIMEOUT_S = 60.0
 WAIT_MS = 60_000  # two cores train, serve and draw at the same time
 
@@ -111,14 +115,20 @@ def own_main_module() -> Iterator[None]:
     sys.modules["__main__"] = kept
 
 
+def find_chromium() -> str:
+    """Returns the path of the browser that tests drive."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path, f"install Debian's package {BROWSERS[0]} (make test does); looked for {', '.join(BROWSERS)}"
+    return path
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests of a file.
 
     Not for the session: Playwright keeps an event loop running in this thread, in which no other may run.
     """
-    path = shutil.which("chromium")
-    assert path, "these tests drive Chromium: install Debian's package `chromium` (make test does)"
+    path = find_chromium()
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)

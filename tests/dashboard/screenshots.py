@@ -6,7 +6,6 @@ minutes. Every page is taken in both themes, Live also at 1024×768 and 480 pixe
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from sm3.remote.comparison_specs import ComparisonSpec, VariantSpec
 from sm3.remote.demo import DEMO
 from sm3.remote.wire import JobState
 from tests.conftest import RunningService, free_port, tiny_job
-from tests.dashboard.conftest import CHROMIUM_ARGUMENTS, WAIT_MS, running_dashboard
+from tests.dashboard.conftest import CHROMIUM_ARGUMENTS, WAIT_MS, find_chromium, running_dashboard
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDE, NARROW, PHONE = (1440, 900), (1024, 768), (480, 900)
@@ -121,9 +120,7 @@ def main() -> int:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
         with running_dashboard(folder / "nowhere", f"http://127.0.0.1:{free_port()}") as nowhere:
             shoot(browser, nowhere.url, Picture("unreachable", "", NOTICE, ("light",)))
         stop = {"SM3_STOP_WORKERS_ON_EXIT": "true"}
