@@ -82,6 +82,28 @@ def test_gradients_and_sets_are_painted_by_mouse_and_by_keyboard(
     assert "at=0" in page.url
 
 
+def test_what_is_asked_before_the_last_answer_came_undoes_nothing(
+    dashboard: RunningDashboard, open_lesson: OpenLesson
+) -> None:
+    page = open_lesson(dashboard, f"lesson=1&step=5&cover=own&edit=now&paint={'1' * 20}")
+    title = page.locator("[data-grid=g2] h2")
+    for digit, wait_ms in ((7, 0), (3, 20), (8, 50), (2, 100), (6, 200)):
+        expect(title).to_contain_text("being set")
+        page.evaluate(
+            """async ([digit, waitMs]) => {
+              const cell = document.querySelector("[data-grid=g2] .sm3-cell");
+              cell.focus();
+              cell.dispatchEvent(new KeyboardEvent("keydown", { key: String(digit), bubbles: true }));
+              if (waitMs) await new Promise((resolve) => setTimeout(resolve, waitMs));
+              [...document.querySelectorAll(".sm3-segment")].find(({ textContent }) => textContent === "look").click();
+            }""",
+            [digit, wait_ms],
+        )
+        expect(title).not_to_contain_text("being set")
+        expect(page.locator("[data-grid=g2] .sm3-cell").first).to_have_text(str(digit**2), timeout=10_000)
+        page.get_by_role("button", name="g now").click()
+
+
 def test_a_teacher_goes_on_by_arrow_keys_in_larger_type(
     dashboard: RunningDashboard, open_lesson: OpenLesson
 ) -> None:

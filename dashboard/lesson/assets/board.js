@@ -1,5 +1,6 @@
 // A row of small matrices with their numbers in the cells; a press, a drag or the keyboard changes them.
 
+import { asking } from "./asked.js";
 import { h, say, whenGone } from "../kit/dom.js";
 import { firstDrawn } from "../kit/timing.js";
 import { outlinePath } from "./edges.js";
@@ -35,7 +36,7 @@ export default function board({ data, parentElement, setTriggerValue }) {
     panel ??= new Panel(grid.shape, size);
     view.panels.set(grid.name, panel);
     if (view.element.children[i] !== panel.element) view.element.insertBefore(panel.element, view.element.children[i] ?? null);
-    panel.ask = (change) => setTriggerValue("go", { change, at: Date.now() });
+    panel.ask = (change) => setTriggerValue("go", asking(change));
     panel.draw(grid);
   });
   firstDrawn("board");

@@ -1,5 +1,6 @@
 // The head of a lesson: the list of lessons, its one message, the question or its answer, controls and steps.
 
+import { answered, asking } from "./asked.js";
 import { h, whenGone } from "../kit/dom.js";
 
 const heads = new WeakMap();
@@ -12,6 +13,7 @@ export default function head({ data, parentElement, setTriggerValue }) {
     parentElement.append(view.element);
   }
   view.ask = setTriggerValue;
+  answered();
   view.draw(data);
   return whenGone(parentElement, () => {
     view.destroy();
@@ -55,7 +57,7 @@ class Head {
   }
 
   #go(change) {
-    this.ask("go", { change, at: Date.now() });
+    this.ask("go", asking(change));
   }
 
   #lessons() {
