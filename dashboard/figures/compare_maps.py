@@ -219,7 +219,7 @@ def pooled(
     for axis, count in enumerate(grid.shape):
         own = ceil(extent[axis] / max(1, count))
         width = max(own * ceil(count / MAX_BINS), at_least[axis])
-        if width > own:
+        if count and width > own:
             starts = range(0, extent[axis], width)
             parts = [
                 grid.take(range(start // own, min(count, ceil((start + width) / own))), axis)

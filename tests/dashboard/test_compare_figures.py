@@ -243,6 +243,18 @@ class TestMaps:
         assert found.grid is not None
         assert found.payload()["z"] is not None
 
+    def test_an_empty_tensor_stands_beside_a_large_one(self) -> None:
+        jobs = of_jobs([job("a"), job("b")])
+        facts = [
+            Facts(
+                shape=shape, arrays={"accumulators/entries/w": np.ones((min(shape[0], 256), 4), np.float32)}
+            )
+            for shape in ((0, 4), (1024, 4))
+        ]
+        empty, large = panels(jobs, facts, "w", "nu")
+        assert empty.payload()["z"] == ""
+        assert large.widths == (8, 1)
+
     def test_all_panels_share_one_scale_in_whole_steps(self) -> None:
         one, other = (
             panel(
