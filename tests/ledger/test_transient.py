@@ -22,11 +22,11 @@ SHAPES = {"a": (512, 256), "b": (256, 300), "v.bias": (64,), "c": (100, 7, 3), "
 ASCENDING = dict(sorted(SHAPES.items(), key=lambda item: torch.Size(item[1]).numel()))
 SCALARS = 64  # bytes of 0-d tensors that rules leave out
 FACTORS = 4096  # and of rows and columns
+# Two Gram matrices in bf16 of the largest matrix, which torch has no more at its peak where oneDNN cannot multiply bf16.
+GRAM_BYTES = 2 * 2 * 256**2
 TRANSIENT = {
     # (package, rule) to how far, of the prediction, the measured peak may lie from it in float32
-    # Its matrix products take room of their own; where oneDNN cannot multiply bf16 (a CPU without AVX-512), none, and
-    # the Gram matrices are gone before the peak.
-    ("torch", "muon"): 0.1 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else 0.2,
+    ("torch", "muon"): 0.1,  # its matrix products take room of their own
     ("sm3-scope", "sm3"): 0.25,  # the eager kernel on int8; the C kernel allocates outside torch
     ("transformers", "adafactor-transformers"): 0.1,
 }
@@ -73,6 +73,8 @@ def test_a_steps_own_bytes_are_as_predicted(case: Case, foreach: bool, shapes: d
     if case.package == "torchao":
         pytest.skip("its step is compiled; the rule says that its room is not verified")
     found, told = measured(case, shapes, torch.float32), predicted(case, shapes, Dtype.FP32, foreach=foreach)
+    if case.spec["name"] == "muon" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        told -= GRAM_BYTES
     share = TRANSIENT.get((case.package, case.spec["name"]), 0.0)
     assert abs(found - told) <= share * told + SCALARS + FACTORS
 
