@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import tempfile
 import threading
@@ -28,8 +27,15 @@ from benchmarks.dashboard_job import MadeUp
 from benchmarks.feeding import Served, serving
 from benchmarks.visitor import visitor
 from sm3.remote.client import Client
-from tests.dashboard.conftest import CHROMIUM_ARGUMENTS, RunningDashboard, find_chromium, running_dashboard
+from tests.dashboard.conftest import (
+    BROWSERS,
+    CHROMIUM_ARGUMENTS,
+    RunningDashboard,
+    find_chromium,
+    running_dashboard,
+)
 
+PEOPLES = BROWSERS[::-1]  # what people have, first
 PER_S = 5
 WAIT_MS = 300_000
 SIZE = {"width": 1440, "height": 900}
@@ -89,7 +95,7 @@ def open_pages(url: str, jobs: list[str], visitors: int, visits: int) -> dict[st
         for _ in range(visitors):
             with (
                 tempfile.TemporaryDirectory(prefix="sm3-visitor-", ignore_cleanup_errors=True) as profile,
-                visitor(shutil.which("chromium") or find_chromium(), Path(profile)) as browser,
+                visitor(find_chromium(*PEOPLES), Path(profile)) as browser,
             ):
                 times = [browser.open(url + address.format(*jobs), wanted) for _ in range(visits)]
             found.setdefault(page, []).append(times)
@@ -243,9 +249,7 @@ def watch(
     """Counts what opening Live takes, then lets frames come."""
     url = f"{dashboard.url}/?job={job.id}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or find_chromium(), args=CHROMIUM_ARGUMENTS
-        )
+        browser = playwright.chromium.launch(executable_path=find_chromium(*PEOPLES), args=CHROMIUM_ARGUMENTS)
         everything, socket = received_bytes(browser, url)
         outcome.received_kib, outcome.socket_kib = everything / 1024, socket / 1024
         if options.minutes:

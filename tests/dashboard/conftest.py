@@ -29,10 +29,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-BROWSERS = (
-    "chromium-headless-shell",
-    "chromium",
-)  # the same engine; the first does without a browser around it
+# The same engine; the first does without a browser around it.
+BROWSERS = ("chromium-headless-shell", "chromium")
 START_TIMEOUT_S = 60.0
 WAIT_MS = 60_000  # two cores train, serve and draw at the same time
 
@@ -115,9 +113,9 @@ def own_main_module() -> Iterator[None]:
     sys.modules["__main__"] = kept
 
 
-def find_chromium() -> str:
-    """Returns the path of the browser that tests drive."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+def find_chromium(*names: str) -> str:
+    """Returns the path of the first browser of ``names`` that there is, by default of those that tests drive."""
+    path = next(filter(None, map(shutil.which, names or BROWSERS)), None)
     assert path, f"install Debian's package {BROWSERS[0]} (make test does); looked for {', '.join(BROWSERS)}"
     return path
 
