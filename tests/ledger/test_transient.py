@@ -22,7 +22,7 @@ SHAPES = {"a": (512, 256), "b": (256, 300), "v.bias": (64,), "c": (100, 7, 3), "
 ASCENDING = dict(sorted(SHAPES.items(), key=lambda item: torch.Size(item[1]).numel()))
 SCALARS = 64  # bytes of 0-d tensors that rules leave out
 FACTORS = 4096  # and of rows and columns
-# Two Gram matrices in bf16 of the largest matrix, which torch has no more at its peak where oneDNN cannot multiply bf16.
+# Two Gram matrices in bf16 of the largest matrix: not held at the peak where oneDNN cannot multiply bf16.
 GRAM_BYTES = 2 * 2 * 256**2
 TRANSIENT = {
     # (package, rule) to how far, of the prediction, the measured peak may lie from it in float32
