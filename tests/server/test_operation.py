@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import httpx
 import pytest
@@ -122,7 +123,7 @@ def test_a_well_formed_request_id_is_kept_and_stands_in_problem_and_log(
     answer = http.get("/v1/jobs/nobody", headers={"X-Request-ID": given})
     assert answer.headers["x-request-id"] == given
     assert answer.json()["request_id"] == given
-    (line,) = [found for found in log_of(service) if found.get("request_id") == given]
+    line = logged(service, given)
     assert (line["event"], line["level"], line["job"], line["problem"]) == (
         "request",
         "info",
@@ -140,6 +141,20 @@ def test_any_other_request_id_is_replaced(http: httpx.Client, given: str) -> Non
 
 def log_of(service: RunningService) -> list[dict]:
     return [json.loads(line) for line in service.log.splitlines()]
+
+
+def logged(service: RunningService, request_id: str) -> dict:
+    """Returns the one line about a request, which is written after the client has its answer."""
+    deadline = time.monotonic() + 10.0
+    while True:
+        # Whole lines alone: one may be in the middle of being written.
+        lines = [json.loads(line) for line in service.log.splitlines(keepends=True) if line.endswith("\n")]
+        found = [line for line in lines if line.get("request_id") == request_id]
+        if found:
+            (line,) = found
+            return line
+        assert time.monotonic() < deadline, service.log
+        time.sleep(0.05)
 
 
 def test_every_line_of_the_log_is_json_and_none_holds_a_token(service: RunningService, done: JobView) -> None:
