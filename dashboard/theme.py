@@ -40,7 +40,12 @@ _BOTH = {
 _SURFACES = (
     "".join(
         f"--page-{name}: light-dark({_LIGHT[option]}, {_DARK[option]}); "
-        for name, option in {"paper": "backgroundColor", "line": "borderColor"}.items()
+        for name, option in {
+            "paper": "backgroundColor",
+            "line": "borderColor",
+            "names": "linkColor",
+            "values": "orangeTextColor",
+        }.items()
     )
     + "--page-edge: light-dark(#7c878e, #75828a); "
 )
@@ -58,10 +63,13 @@ CSS = (
   .stApp h3 { font-size: 18px; padding: 0 0 8px; }
   [data-testid="stNumberInputStepDown"], [data-testid="stNumberInputStepUp"] { display: none; }
   [data-testid="stWidgetLabel"] p { font-size: 13px; }
-  [data-testid="stTooltipIcon"] { opacity: 0.5; transform: scale(0.85); }
+  [data-testid="stWidgetLabel"] [data-testid="stTooltipIcon"] { opacity: 0.5; transform: scale(0.85); }
   [data-testid="stWidgetLabel"]:hover [data-testid="stTooltipIcon"],
-  [data-testid="stTooltipIcon"]:focus-within { opacity: 1; }
+  [data-testid="stWidgetLabel"] [data-testid="stTooltipIcon"]:focus-within { opacity: 1; }
   .stApp [data-testid="stCode"] code { font-size: 13px; }
+  .stApp [data-testid="stCode"] .token { color: inherit; }
+  .stApp [data-testid="stCode"] .token:is(.function, .keyword, .property, .variable) { color: var(--page-names); }
+  .stApp [data-testid="stCode"] .token:is(.string, .number, .boolean) { color: var(--page-values); }
   .stApp [role="tab"][aria-selected="true"] { color: inherit !important; font-weight: 600; }
   .stApp [data-variant][data-selected="true"] { color: inherit !important; }
   .stApp [data-variant][data-selected="true"] p { font-weight: 600; }
