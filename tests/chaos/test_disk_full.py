@@ -123,9 +123,7 @@ def test_a_store_on_a_full_disk_says_507_and_loses_nothing_it_acknowledged(
                 assert np.array_equal(last.arrays["a/b/c"], decode(frame(job_id, refused)).arrays["a/b/c"])
                 steps = client.metrics(job_id, ["loss"], max_points=5000).series["loss"].steps
                 assert steps == tuple(range(1, acknowledged + 1))
-        assert service.stop() < 20
-        assert service.process is not None
-        assert service.process.returncode == 0
+        assert service.stop() == 0
         with closing(sqlite3.connect(disk / "data" / "store.sqlite3")) as store:
             assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:

@@ -120,7 +120,7 @@ def test_gamma_is_never_above_nu_ii_nor_that_above_nu_i(
     assert (two.bound("p") <= one.bound("p") * slack).all()
 
 
-def test_memory_and_frames_stay_the_same_from_the_tenth_step_to_the_thousandth() -> None:
+def test_memory_and_frames_stay_the_same_from_the_tenth_step_to_the_three_hundredth() -> None:
     model = small_model()
     optimizer = SM3(model.named_parameters(), lr=0.1)
     shadows = [{"cover": {"kind": "blocks", "tile": 4}}]
@@ -128,8 +128,8 @@ def test_memory_and_frames_stay_the_same_from_the_tenth_step_to_the_thousandth()
     recorder = Recorder(optimizer, RecordSpec.model_validate(asked))
     train(model, optimizer, recorder, steps=10)
     first = (recorder.probe_bytes, {k: v.shape for k, v in recorder.read(10, [0.1])[0].items()})
-    train(model, optimizer, recorder, steps=990)
-    last = (recorder.probe_bytes, {k: v.shape for k, v in recorder.read(1000, [0.1])[0].items()})
+    train(model, optimizer, recorder, steps=290)
+    last = (recorder.probe_bytes, {k: v.shape for k, v in recorder.read(300, [0.1])[0].items()})
     assert first == last
 
 

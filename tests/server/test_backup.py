@@ -263,6 +263,7 @@ def test_the_command_line_backs_up_a_running_service_and_restores_it(
         assert "verified" in made.stdout
         assert "The admin token is not in it" in made.stdout
         own_service.wait_for(job.id, lambda j: j.progress.frames > before)
+        client.cancel(job.id)
     again = sm3("backup", str(tmp_path / "backup"), SM3_DATA_DIR=str(own_service.data_dir))
     assert (again.returncode, again.stdout) == (1, "")
     assert "exists. Nothing is overwritten" in again.stderr

@@ -120,16 +120,16 @@ def test_the_training_loss_is_compared_in_windows_and_against_any_variant(
 
 
 def test_a_variant_that_diverges_is_told_and_hides_behind_no_mean(service: RunningService) -> None:
-    asked = spec({"calm": {}, "wild": {"optimizer": {"name": "sgd", "lr": 1000}}}, steps=12, seeds=[0, 1])
+    asked = spec({"calm": {}, "wild": {"optimizer": {"name": "sgd", "lr": 1000}}}, steps=12, seeds=[0])
     with service.client as client:
         made = settled(service, client.compare(asked).id)
         found = client.comparison_statistics(made.id, series=LossSeries.LOSS)
     calm, wild = found.variants
-    assert made.states == {JobState.SUCCEEDED: 2, JobState.FAILED: 2}
+    assert made.states == {JobState.SUCCEEDED: 1, JobState.FAILED: 1}
     assert (calm.diverged, wild.diverged) == (False, True)
-    for run in wild.runs:
-        assert (run.diverged, run.final_loss, run.state) == (True, None, JobState.FAILED)
-        assert 1 < run.diverged_at_step <= 12
+    (run,) = wild.runs
+    assert (run.diverged, run.final_loss, run.state) == (True, None, JobState.FAILED)
+    assert 1 < run.diverged_at_step <= 12
     assert wild.final_difference.mean is None
     assert wild.difference.mean[-1] is None
 
