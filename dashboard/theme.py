@@ -82,7 +82,7 @@ CSS = (
   .st-key-compare_controls > * { flex: 1 1 112px; min-width: 0; }
   .st-key-compare_controls > :first-child { flex: 0 0 auto; }
   .st-key-compare_controls > .st-key-compare-seed { flex: 0 1 80px; }
-  .st-key-compare_controls > .st-key-compare-jobs { flex: 3 1 320px; }
+  .st-key-compare_controls > .st-key-compare-jobs { flex-basis: max(min(100%, 480px), calc(100% - 340px)); }
   @media (max-width: 900px) {
     .st-key-compare_page [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-direction: column; }
     .st-key-compare_page [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { width: 100%; flex: auto; }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -27,6 +27,7 @@ __all__ = [
     "faults_at",
     "fields",
     "read",
+    "rows",
     "sections",
 ]
 
@@ -66,6 +67,14 @@ def sections(form: Sequence[Field]) -> dict[str, tuple[Field, ...]]:
     for name, members in groupby(rest, _section):
         parts[name] = tuple(members)
     return parts
+
+
+def rows(part: Sequence[Field]) -> Iterator[tuple[Field, ...]]:
+    """Yields the fields that stand side by side: two, or one whose many values half a row would cut."""
+    for is_wide, together in groupby(part, key=lambda field: field.kind is Kind.MANY):
+        found = tuple(together)
+        size = 1 if is_wide else 2
+        yield from (found[start : start + size] for start in range(0, len(found), size))
 
 
 def _section(field: Field) -> str:

@@ -47,6 +47,18 @@ def label(path: str) -> str:
     return _sentence(" · ".join(said))
 
 
+def if_empty(description: str) -> str:
+    """Returns what a field that is left empty, which the API calls null, means by its description.
+
+    >>> if_empty("sequences in a step; null takes the size's own"), if_empty("null: sums; else moving averages")
+    ("takes the size's own", 'sums')
+    >>> if_empty("bytes that a worker may take")
+    'none'
+    """
+    _, null, meaning = description.partition("null")
+    return meaning.partition(";")[0].lstrip(": ") if null else "none"
+
+
 def _words(part: str) -> str:
     if part in _WORDS:
         return _WORDS[part]

@@ -67,6 +67,7 @@ def _form() -> None:
             list(COVERS),
             selection_mode="multi",
             default=USUAL,
+            wrap=True,
             key="race/covers",
         )
         first, second = st.columns(2, gap="small")

@@ -148,6 +148,7 @@ def _whose(want: Asked, there: Choices, found: Found) -> None:
                 key=key,
                 max_selections=MAX_JOBS,
                 placeholder="pick two to six",
+                wrap=True,
                 on_change=lambda: write(job=st.session_state[key], cover=None),
             )
 

@@ -10,8 +10,19 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.figures.equivalents import Equivalents, cloned, equivalents
-from dashboard.figures.form import BLANK, Field, Kind, Reading, change, faults_at, fields, read, sections
-from dashboard.figures.form_labels import heading, label
+from dashboard.figures.form import (
+    BLANK,
+    Field,
+    Kind,
+    Reading,
+    change,
+    faults_at,
+    fields,
+    read,
+    rows,
+    sections,
+)
+from dashboard.figures.form_labels import heading, if_empty, label
 from dashboard.figures.labels import job_label, spec_label
 from dashboard.figures.paths import Json
 from dashboard.figures.plain import plain
@@ -104,9 +115,10 @@ def _form(start: JobSpec, original: JobView | None) -> None:
 
 
 def _inputs(form: Sequence[Field], prefix: str, faults: Mapping[str, Sequence[str]]) -> None:
-    """Draws one input a field, two a row, with what is wrong with it below."""
-    for start in range(0, len(form), 2):
-        for column, field in zip(st.columns(2, gap="small"), form[start : start + 2], strict=False):
+    """Draws one input a field, with what is wrong with it below."""
+    for row in rows(form):
+        count = 1 if row[0].kind is Kind.MANY else 2
+        for column, field in zip(st.columns(count, gap="small"), row, strict=False):
             with column:
                 _input(field, f"{prefix}{field.path}", label(field.path))
                 for fault in faults.get(field.path, ()):
@@ -120,7 +132,11 @@ def _input(field: Field, key: str, name: str) -> Json:
             index = field.options.index(field.default) if field.default in field.options else 0
             return st.selectbox(name, field.options, index=index, key=key, help=about)
         case Kind.MANY:
-            return st.multiselect(name, field.options, default=field.default, key=key, help=about)
+            chosen = field.default
+            many = st.pills(
+                name, field.options, selection_mode="multi", default=chosen, key=key, help=about, wrap=True
+            )
+            return list(many)
         case Kind.BOOL:
             return st.toggle(name, value=bool(field.default), key=key, help=about)
         case Kind.INT | Kind.COUNT:
@@ -146,7 +162,9 @@ def _numbers(field: Field, number: type[int] | type[float]) -> dict[str, Any]:
     def of(value: Any) -> Any:
         return None if value is None else number(value)
 
-    return {"value": of(field.default), "min_value": of(field.low), "max_value": of(field.high)}
+    empty = if_empty(field.description) if field.default is None else None
+    bounds = {"min_value": of(field.low), "max_value": of(field.high)}
+    return {"value": of(field.default), "placeholder": empty, **bounds}
 
 
 def _launch(

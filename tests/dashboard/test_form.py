@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dashboard.figures import form_labels
-from dashboard.figures.form import BLANK, MAIN, Kind, change, faults_at, fields, read, sections
+from dashboard.figures.form import BLANK, MAIN, Field, Kind, change, faults_at, fields, read, rows, sections
 from dashboard.figures.form_labels import label
 from sm3.remote.comparison_specs import merge
 from sm3.remote.job_specs import JobSpec
@@ -114,9 +114,17 @@ def test_no_two_fields_below_one_heading_are_called_alike(spec: JobSpec) -> None
         assert set(told.values()) <= {1}, (name, told)
 
 
+@pytest.mark.parametrize("part", sections(fields({})).values())
+def test_rows_hold_every_field_once_in_order_and_one_of_many_values_alone(part: tuple[Field, ...]) -> None:
+    made = list(rows(part))
+    assert [field for row in made for field in row] == list(part)
+    assert max(map(len, made)) <= 2
+    assert all(len(row) == 1 for row in made for field in row if field.kind is Kind.MANY)
+
+
 def test_doctests_of_the_labels() -> None:
     done = doctest.testmod(form_labels)
-    assert (done.failed, done.attempted) == (0, 4)
+    assert (done.failed, done.attempted) == (0, 6)
 
 
 def test_choosing_another_variant_leaves_the_fields_of_the_first_behind() -> None:
