@@ -137,7 +137,7 @@ def test_refreshes_change_the_data_and_nothing_else(
         assert after[kept] == before[kept], kept
     assert after["mark"] == "the same node"
     assert after["readout"].partition(":")[0] == before["readout"].partition(":")[0]
-    assert "tensor=blocks.0.mlp.up.weight" in page.url
+    page.wait_for_url(lambda url: "tensor=blocks.0.mlp.up.weight" in url)
 
 
 def test_profiles_and_cells_sit_on_the_same_axes(
@@ -217,7 +217,7 @@ def test_jobs_are_listed_opened_and_stopped(
     expect(row.locator(".sm3-status")).to_have_text("● RUNNING")
     row.locator(".sm3-open").click()
     wait_for_frames(page, 1)
-    assert f"job={running_job.id}" in page.url
+    page.wait_for_url(lambda url: f"job={running_job.id}" in url)
 
     page.get_by_role("link", name="Jobs").click()
     row.get_by_role("button", name="More about").click()

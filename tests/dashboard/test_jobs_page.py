@@ -69,7 +69,12 @@ def test_filters_groups_order_and_selection_are_in_the_address_and_a_link_shows_
     page.get_by_label("Pick all of cover slices").check()
     page.get_by_label("Find jobs").fill("")
     expect(page.locator(".sm3-bulksaid")).to_have_text("3 picked")
-    page.wait_for_function("location.search.includes('picked') && !location.search.includes('q=')")
+    page.wait_for_function(  # the address follows what was pressed, one answer of the page after the other
+        """() => {
+          const search = new URLSearchParams(location.search);
+          return search.get("picked")?.split(",").length === 3 && !search.has("q");
+        }"""
+    )
     found = address(page)
     assert (found["group"], found["sort"], found["label"]) == ("cover", "name", "suite:jobs-page")
     assert set(found["picked"].split(",")) == {stopped[0].id, stopped[2].id, stopped[3].id}

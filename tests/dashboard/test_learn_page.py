@@ -63,7 +63,7 @@ def test_gradients_and_sets_are_painted_by_mouse_and_by_keyboard(
     board.nth(2).hover()
     page.mouse.up()
     expect(headline).to_contain_text("keeps 2 numbers")
-    assert f"paint=333{'1' * 17}" in page.url
+    page.wait_for_url(lambda url: f"paint=333{'1' * 17}" in url)
     board.nth(2).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -79,7 +79,7 @@ def test_gradients_and_sets_are_painted_by_mouse_and_by_keyboard(
     expect(new.nth(0)).to_have_text("49")
     new.nth(0).click()
     expect(new.nth(0)).to_have_attribute("aria-selected", "true")
-    assert "at=0" in page.url
+    page.wait_for_url(lambda url: "at=0" in url)
 
 
 def test_what_is_asked_before_the_last_answer_came_undoes_nothing(
@@ -125,7 +125,7 @@ def test_a_teacher_goes_on_by_arrow_keys_in_larger_type(
     expect(head).to_have_attribute("data-step", "1")
     page.keyboard.press("ArrowLeft")
     expect(head).to_have_attribute("data-lesson", "7")
-    assert "teacher=1" in page.url
+    page.wait_for_url(lambda url: "teacher=1" in url)
 
 
 def test_no_lesson_overflows_or_clips_its_message(

@@ -124,8 +124,8 @@ def test_a_long_history_is_drawn_thinned_smoothed_and_says_so(
     page.get_by_label("Smoothing").select_option("1000")
     page.get_by_role("button", name="Scale of Loss").click()
     page.wait_for_function("document.querySelector('.sm3-loss').layout.yaxis.type === 'linear'")
-    assert "smooth=1000" in page.url
-    assert "flip=loss" in page.url
+    page.wait_for_url(lambda url: "smooth=1000" in url)
+    page.wait_for_url(lambda url: "flip=loss" in url)
     again = open_page(page.url)
     again.wait_for_function(DRAWN)
     found = again.evaluate(
@@ -153,7 +153,7 @@ def test_alerts_are_marked_listed_and_lead_to_tensor_and_step(
     assert page.evaluate("document.querySelector('.sm3-loss').layout.shapes.at(-1).x0") == 4000
     events.nth(1).locator(".sm3-event").click()
     expect(page.locator(".sm3-tensor[aria-selected=true]")).to_have_attribute("data-name", TENSORS[7])
-    assert f"tensor={TENSORS[7]}" in page.url
+    page.wait_for_url(lambda url: f"tensor={TENSORS[7]}" in url)
     page.wait_for_function("document.querySelector('.sm3-rate').layout.shapes.length >= 2")
     expect(page.locator(".sm3-timecard .sm3-cross").first).to_be_visible()
 
@@ -208,7 +208,7 @@ def test_the_picked_tensor_is_not_forgotten_on_another_page(
     expect(page.locator(".sm3-jobtable tbody tr").first).to_be_visible()
     page.get_by_role("link", name="Live").click()
     expect(page.locator(".sm3-tensor[aria-selected=true]")).to_have_attribute("data-name", TENSORS[4])
-    assert f"tensor={TENSORS[4]}" in page.url
+    page.wait_for_url(lambda url: f"tensor={TENSORS[4]}" in url)
 
 
 def test_before_anything_came_the_page_has_its_shape(

@@ -90,7 +90,7 @@ def test_a_viewer_signs_in_once_stays_so_over_reloads_and_signs_out(
     expect(page.get_by_text("The service does not know this token.")).to_be_visible()
     give(page, viewer.secret)
     expect(page.locator(".sm3-board")).to_be_visible()
-    assert "lesson=2" in page.url
+    page.wait_for_url(lambda url: "lesson=2" in url)
     assert "sign-in" not in page.url
     page.reload()
     expect(page.locator(".sm3-board")).to_be_visible()
