@@ -97,7 +97,7 @@ def test_broken_json_is_named_as_such(http: httpx.Client) -> None:
 
 
 def test_a_stranger_cannot_make_the_service_parse_a_manifest(service: RunningService) -> None:
-    body = b"[" + b"[]," * 4_000_000 + b"[]]"
+    body = b"[" + b"[]," * 1000  # no JSON: who parses it finds that first
     with httpx.Client(base_url=service.url, timeout=30, trust_env=False) as stranger:
         declared = {"Content-Type": "application/json"}
         response = stranger.put("/v1/jobs/nobody/manifest", content=body, headers=declared)
