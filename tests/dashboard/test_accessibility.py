@@ -45,7 +45,8 @@ def addresses(job: JobView) -> Iterator[str]:
         yield f"/?job={job.id}" if path == "live" else f"/{path}"
     yield f"/jobs?label=suite:accessibility&group=recipe&picked={job.id}"
     yield "/jobs?launch=1"
-    yield f"/jobs?job={job.id}&tab=notes"
+    for tab in ("notes", "settings"):
+        yield f"/jobs?job={job.id}&tab={tab}"
 
 
 def settle(page: Page) -> None:
