@@ -10,11 +10,8 @@ work no test could promise that.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,12 +22,21 @@ import psutil
 from sm3.remote.wire import JobState, JobView
 from tests.conftest import RunningService, free_port, tiny_job, worker_pid
 from tests.dashboard.conftest import running_dashboard
+from tests.test_cli import first_frame, sm3_up
 
 LIMIT_S = 60.0
 
 
 def _training(service: RunningService, job: JobView) -> JobView:
     return service.wait_for(job.id, lambda now: now.progress.frames > 2, LIMIT_S)
+
+
+def _gone(processes: list[psutil.Process], asked_s: float) -> float:
+    """Returns the seconds since ``asked_s`` when the last of ``processes`` is gone."""
+    _, alive = psutil.wait_procs(processes, LIMIT_S)
+    if alive:
+        raise RuntimeError(f"still there after {LIMIT_S:.0f} s: {alive}")
+    return time.monotonic() - asked_s
 
 
 def cancelling(folder: Path) -> float:
@@ -58,8 +64,7 @@ def stopping_the_service(folder: Path) -> float:
         worker = psutil.Process(worker_pid(service, job.id))
         asked_s = time.monotonic()
         service.stop()
-        worker.wait(LIMIT_S)
-        took_s = time.monotonic() - asked_s
+        took_s = _gone([worker], asked_s)
         stream.close()
         return took_s
 
@@ -74,33 +79,13 @@ def stopping_the_dashboard(folder: Path) -> float:
 
 def interrupting_up(folder: Path) -> float:
     """Returns the seconds from Ctrl-C until ``sm3 up --demo`` and all that it started are gone."""
-    service = RunningService(folder / "data", folder / "cache")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("SM3_")} | {
-        "SM3_DATA_DIR": str(service.data_dir),
-        "SM3_CACHE_DIR": str(service.cache_dir),
-    }
-    command = [sys.executable, "-m", "sm3.cli", "up", "--demo"]
-    command += ["--port", str(service.port), "--dashboard-port", str(free_port())]
-    with (folder / "out").open("w") as out:
-        up = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-    try:
-        begun = time.monotonic()
-        while not any((service.data_dir / "jobs").glob("*/attempt-*.lock")):
-            if up.poll() is not None or time.monotonic() - begun > LIMIT_S:
-                raise RuntimeError((folder / "out").read_text())
-            time.sleep(0.1)
-        with service.client as client:
-            _training(service, client.jobs().items[0])
+    with sm3_up(folder, folder / "cache") as (up, service, out):
+        first_frame(service, out)
         started = psutil.Process(up.pid).children(recursive=True)
         asked_s = time.monotonic()
         up.send_signal(signal.SIGINT)
         up.wait(LIMIT_S)
-        psutil.wait_procs(started, LIMIT_S)
-        return time.monotonic() - asked_s
-    finally:
-        if up.poll() is None:
-            up.kill()
-            up.wait()
+        return _gone(started, asked_s)
 
 
 CASES: dict[str, tuple[Callable[[Path], float], float]] = {

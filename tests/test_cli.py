@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -167,22 +169,24 @@ def test_up_refuses_a_folder_without_room_in_one_sentence(tmp_path: Path) -> Non
     assert "Traceback" not in refused.stderr
 
 
-@pytest.fixture
-def running_up(tmp_path: Path, cache_dir: Path):
-    """`sm3 up --demo` as `make run` starts it, and its service."""
+@contextmanager
+def sm3_up(folder: Path, cache_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], RunningService, Path]]:
+    """`sm3 up --demo` as `make run` starts it, its service, and the file with its output."""
     port, dashboard_port = free_port(), free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SM3_")} | {
-        "SM3_DATA_DIR": str(tmp_path / "data"),
+        "SM3_DATA_DIR": str(folder / "data"),
         "SM3_CACHE_DIR": str(cache_dir),
     }
     command = [sys.executable, "-m", "sm3.cli", "up", "--demo", "--port", str(port), "--dashboard-port"]
-    with (tmp_path / "out").open("w") as out:
+    with (folder / "out").open("w") as out:
         process = subprocess.Popen([*command, str(dashboard_port)], env=environment, stdout=out, stderr=out)
-    service = RunningService(tmp_path / "data", cache_dir, port=port)
-    yield process, service, tmp_path / "out"
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+    service = RunningService(folder / "data", cache_dir, port=port)
+    try:
+        yield process, service, folder / "out"
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def first_frame(service: RunningService, out: Path) -> JobView:
@@ -194,6 +198,12 @@ def first_frame(service: RunningService, out: Path) -> JobView:
                     return jobs[0]
         time.sleep(0.2)
     raise AssertionError(out.read_text())
+
+
+@pytest.fixture
+def running_up(tmp_path: Path, cache_dir: Path):
+    with sm3_up(tmp_path, cache_dir) as running:
+        yield running
 
 
 def test_up_runs_the_demo_and_ctrl_c_ends_every_process(running_up) -> None:

@@ -132,11 +132,17 @@ def _input(field: Field, key: str, name: str) -> Json:
             index = field.options.index(field.default) if field.default in field.options else 0
             return st.selectbox(name, field.options, index=index, key=key, help=about)
         case Kind.MANY:
-            chosen = field.default
-            many = st.pills(
-                name, field.options, selection_mode="multi", default=chosen, key=key, help=about, wrap=True
+            return list(
+                st.pills(
+                    name,
+                    field.options,
+                    selection_mode="multi",
+                    default=field.default,
+                    key=key,
+                    help=about,
+                    wrap=True,
+                )
             )
-            return list(many)
         case Kind.BOOL:
             return st.toggle(name, value=bool(field.default), key=key, help=about)
         case Kind.INT | Kind.COUNT:
